@@ -1,0 +1,1 @@
+"""What runs a compiled network: one contract, three implementations, plans and their manifests."""

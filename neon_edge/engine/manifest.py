@@ -1,0 +1,185 @@
+"""JSON beside a plan: what it was made from, on, for, and which gates it passed.
+
+A *bundle* directory holds portable ONNX and a manifest without plans; a *plans* directory holds
+plans compiled from a bundle on the machine that runs them, and the same manifest completed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from neon_edge.errors import ConfigWrong
+
+FILE_NAME = "manifest.json"
+FORMAT = 1
+
+EngineKind = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
+
+
+class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output of a graph: fixed shape, NumPy dtype name."""
+
+    name: str
+    shape: list[int]
+    dtype: str = "float32"
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """One graph and, once compiled, its plan. Files are relative to the manifest.
+
+    Parts run in order; an input that is not an earlier part's output is fed by the host.
+    """
+
+    name: str
+    onnx: str
+    onnx_sha256: str
+    """Of the graph file and its external weights, in that order."""
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    plan: str = ""
+    plan_sha256: str = ""
+
+
+class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
+    """How pictures become patches: constants of the model's own processor, fixed at build time."""
+
+    height: int
+    width: int
+    patch: int
+    temporal: int
+    merge: int
+    mean: list[float]
+    std: list[float]
+    count: int = 1
+    """Pictures a pass, one a camera, in the robot file's order."""
+
+
+class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
+    """The chat template around pictures and instruction, as token ids."""
+
+    before: list[int]
+    """Ids ahead of the first picture."""
+    between: list[int]
+    """Ids between the last picture and the instruction."""
+    after: list[int]
+    """Ids behind the instruction."""
+    text_tokens: int
+    """Room for all text ids; a shorter instruction is padded at the end and weighs nothing."""
+    pad_id: int
+    tokenizer: str
+    """A tokenizers JSON file beside the manifest."""
+    embeddings: str
+    """The embedding table (vocabulary, width), .npy, memory-mapped beside the manifest."""
+
+
+class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The backbone's pooled-feature path."""
+
+    recipe: str
+    family: str
+    model_id: str
+    revision: str
+    licence: str
+    weights: str
+    """Where the weights came from: a directory, a hub id, or random:SEED."""
+    weights_sha256: str
+    tap: str
+    pooled_width: int
+    tokens: int
+    model_hash: str
+    """16 hex digits over everything that shapes the features; heads accept no other."""
+    image: ImageGeometry
+    prompt: Prompt
+    parts: list[Part]
+
+    @property
+    def random(self) -> bool:
+        """True if no training ever touched these weights."""
+        return self.weights.startswith("random:")
+
+
+class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The action heads on one backbone."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    backbone_id: str
+    """The model id that the checkpoint was trained on."""
+    backbone_hash: str
+    head_type: str
+    control_mode: str
+    joint_names: list[str]
+    """In the order of the chunk's columns; base velocities (m/s, m/s, rad/s) stand behind them."""
+    base_velocity: bool
+    steps: int
+    sensors: list[TensorSpec]
+    part: Part
+    random: bool = False
+
+
+class Gate(Struct, frozen=True, forbid_unknown_fields=True):
+    """One measured accuracy against its limit."""
+
+    name: str
+    measured: float
+    limit: float
+    unit: str
+    passed: bool
+    worst: str = ""
+    """Which joint, sample or tensor set the figure."""
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a plan is tied to. Two machines that differ here do not share plans."""
+
+    engine: EngineKind
+    engine_version: str
+    architecture: str
+    """x86_64 or aarch64."""
+    device: str
+    """CPU model, or GPU name and compute capability."""
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    neon_edge: str
+    created: str
+    """UTC, ISO 8601."""
+    backbone: BackboneManifest
+    heads: HeadsManifest
+    versions: dict[str, str]
+    """Of the libraries that made it."""
+    made_on: str
+    machine: Machine | None = None
+    """Absent in a bundle."""
+    gates: list[Gate] = field(default_factory=list)
+    format: int = FORMAT
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read a bundle's or a plans directory's manifest. Raises `ConfigWrong`."""
+    path = directory / FILE_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as failure:
+        raise ConfigWrong(
+            f"no plans in {directory}",
+            f"{path}: {failure.strerror}",
+            "build them: scripts/build_engines.sh RECIPE --checkpoint DIR",
+        ) from None
+    except msgspec.MsgspecError as failure:
+        raise ConfigWrong(
+            f"{path} is not a manifest we can read", str(failure), "build the plans again"
+        ) from None
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write it whole or not at all: a manifest is what makes a directory of files a build."""
+    partial = directory / (FILE_NAME + ".part")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    partial.replace(directory / FILE_NAME)
