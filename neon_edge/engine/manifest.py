@@ -57,6 +57,27 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
     """Pictures a pass, one a camera, in the robot file's order."""
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across one picture."""
+        return self.height // self.patch, self.width // self.patch
+
+    @property
+    def patches(self) -> int:
+        """Patches of one picture: rows of the vision part's input."""
+        down, across = self.grid
+        return down * across
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers in one patch: RGB, every temporal slice, height by width."""
+        return 3 * self.temporal * self.patch * self.patch
+
+    @property
+    def picture_tokens(self) -> int:
+        """Tokens that one picture takes in the sequence."""
+        return self.patches // (self.merge * self.merge)
+
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """The chat template around pictures and instruction, as token ids."""
@@ -74,6 +95,8 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """A tokenizers JSON file beside the manifest."""
     embeddings: str
     """The embedding table (vocabulary, width), .npy, memory-mapped beside the manifest."""
+    separator: list[int] = field(default_factory=list)
+    """Ids between two pictures of a pass."""
 
 
 class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
