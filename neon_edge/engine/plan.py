@@ -1,0 +1,196 @@
+"""Compile, check and open plans: which implementation, and does the plan fit this machine?"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from neon_edge.engine.contract import Engine
+from neon_edge.engine.files import sha256_file
+from neon_edge.engine.manifest import EngineKind, Machine, Manifest, Part
+from neon_edge.errors import ConfigWrong, PlanUnfit
+
+__all__ = [
+    "check_fits",
+    "check_plan_file",
+    "compile_part",
+    "open_engine",
+    "sha256_file",
+    "this_machine",
+]
+
+_SUFFIX: dict[EngineKind, str] = {
+    "onnxruntime": ".ort.onnx",
+    "tensorrt": ".plan",
+    "tensorrt-rtx": ".rtx.plan",
+}
+_REBUILD = "compile the bundle again on this machine: neon-edge build RECIPE"
+
+# From wide to narrow. ONNX Runtime lays convolutions out for the vector width it finds.
+_VECTORS = ("avx512f", "avx2", "avx", "sve", "i8mm", "asimddp", "asimd")
+
+
+def this_machine(kind: EngineKind) -> Machine:
+    """What a plan of this `kind` would be tied to here. Raises `DeviceMissing`."""
+    architecture = platform.machine()
+    match kind:
+        case "onnxruntime":
+            from neon_edge.engine import onnxruntime
+
+            return Machine(kind, onnxruntime.version(), architecture, cpu_model())
+        case "tensorrt":
+            from neon_edge.engine import cuda, tensorrt
+
+            device = cuda.device_name(cuda.load_runtime())
+            return Machine(kind, tensorrt.version(), architecture, device)
+        case "tensorrt-rtx":
+            from neon_edge.engine import rtx
+
+            return Machine(kind, rtx.version(), architecture, rtx.ORIN_LIKE)
+
+
+def cpu_model(
+    cpuinfo: Path = Path("/proc/cpuinfo"), board: Path = Path("/proc/device-tree/model")
+) -> str:
+    """The CPU's name and its widest vector unit, such as "AMD EPYC 7763, avx2".
+
+    ARM's cpuinfo has no name; there the board's model is one, or else implementer and part.
+    """
+    facts: dict[str, str] = {}
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            facts.setdefault(key.strip(), value.strip())
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    vector = next((name for name in _VECTORS if name in flags), "no vectors known")
+    return f"{_cpu_name(facts, board)}, {vector}"
+
+
+def _cpu_name(facts: dict[str, str], board: Path) -> str:
+    if name := facts.get("model name"):
+        return name
+    if board.exists():
+        return board.read_text(errors="replace").rstrip("\0\n")
+    if "CPU part" in facts:
+        return f"implementer {facts.get('CPU implementer', '?')} part {facts['CPU part']}"
+    return platform.processor() or "unknown CPU"
+
+
+def check_fits(manifest: Manifest, here: Machine) -> None:
+    """Raise `PlanUnfit`, naming both sides, unless the plans were compiled on one like `here`."""
+    there = manifest.machine
+    if there is None:
+        raise PlanUnfit("this is a bundle, not plans", "its manifest names no machine", _REBUILD)
+    differences = [
+        f"{field.replace('_', ' ')} {getattr(there, field)!r} in the plan, "
+        f"{getattr(here, field)!r} here"
+        for field in Machine.__struct_fields__
+        if getattr(there, field) != getattr(here, field)
+    ]
+    if differences:
+        raise PlanUnfit("the plans do not fit this machine", "; ".join(differences), _REBUILD)
+
+
+def check_plan_file(directory: Path, part: Part) -> Path:
+    """The plan of `part`, unchanged since its manifest was written. Raises `PlanUnfit`."""
+    if not part.plan:
+        raise PlanUnfit(f"part {part.name!r} has no plan", f"{directory} holds a bundle", _REBUILD)
+    plan = directory / part.plan
+    if not plan.is_file():
+        raise PlanUnfit(f"plan {part.plan} is not there", f"looked in {directory}", _REBUILD)
+    found = sha256_file(plan)
+    if found != part.plan_sha256:
+        raise PlanUnfit(
+            f"plan {part.plan} has changed or was cut short",
+            f"sha256 {found[:16]}…, manifest says {part.plan_sha256[:16]}…; "
+            f"{plan.stat().st_size} bytes",
+            _REBUILD,
+        )
+    return plan
+
+
+def compile_part(
+    bundle: Path, part: Part, directory: Path, kind: EngineKind, threads: int = 1
+) -> Part:
+    """Compile one graph of `bundle` into `directory`; return the part with its plan filled in."""
+    onnx = bundle / part.onnx
+    if not onnx.is_file():
+        raise ConfigWrong(
+            f"graph {part.onnx} is not there", f"looked in {bundle}", "make the bundle again"
+        )
+    plan = directory / (part.name + _SUFFIX[kind])
+    match kind:
+        case "onnxruntime":
+            from neon_edge.engine.onnxruntime import compile_onnxruntime
+
+            compile_onnxruntime(onnx, plan, threads)
+        case "tensorrt":
+            from neon_edge.engine.tensorrt import TensorRtOptions, compile_tensorrt
+
+            timings = directory / "timings.cache"
+            compile_tensorrt(onnx, plan, TensorRtOptions(timing_cache=timings))
+        case "tensorrt-rtx":
+            from neon_edge.engine.rtx import compile_rtx
+
+            compile_rtx(onnx, plan)
+    return Part(
+        name=part.name,
+        onnx=part.onnx,
+        onnx_sha256=part.onnx_sha256,
+        inputs=part.inputs,
+        outputs=part.outputs,
+        plan=plan.name,
+        plan_sha256=sha256_file(plan),
+    )
+
+
+def open_engine(
+    directory: Path,
+    part: Part,
+    machine: Machine | None,
+    threads: int = 1,
+    *,
+    urgent: bool = False,
+) -> Engine:
+    """Check the plan of `part` and open it with the implementation that `machine` names.
+
+    `threads` is for the CPU, `urgent` (ahead of other streams) for the GPU. Call `check_fits`
+    first. Raises `PlanUnfit` when the file or its tensors are not what the manifest says.
+    """
+    plan = check_plan_file(directory, part)
+    if machine is None:
+        raise PlanUnfit(f"{directory} is a bundle", "its manifest names no machine", _REBUILD)
+    engine: Engine
+    match machine.engine:
+        case "onnxruntime":
+            from neon_edge.engine.onnxruntime import OnnxRuntimeEngine
+
+            engine = OnnxRuntimeEngine(plan, threads)
+        case "tensorrt":
+            from neon_edge.engine.tensorrt import TensorRtEngine
+
+            engine = TensorRtEngine(plan, urgent=urgent)
+        case "tensorrt-rtx":
+            from neon_edge.engine.rtx import load_rtx
+            from neon_edge.engine.tensorrt import TensorRtEngine
+
+            engine = TensorRtEngine(plan, urgent=urgent, module=load_rtx())
+    _check_tensors(engine, part)
+    return engine
+
+
+def _check_tensors(engine: Engine, part: Part) -> None:
+    """A plan with other tensors than its manifest would feed the robot the wrong numbers."""
+    for side, specs, buffers in (
+        ("inputs", part.inputs, engine.inputs),
+        ("outputs", part.outputs, engine.outputs),
+    ):
+        wanted = {spec.name: (tuple(spec.shape), spec.dtype) for spec in specs}
+        found = {name: (array.shape, array.dtype.name) for name, array in buffers.items()}
+        if wanted != found:
+            engine.close()
+            raise PlanUnfit(
+                f"part {part.name!r} has other {side} than its manifest says",
+                f"plan {found}, manifest {wanted}",
+                _REBUILD,
+            )
