@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -72,13 +73,14 @@ def open_buffer(
     cuda: Any, owned: ExitStack, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Buffer:
     """Allocate a tensor on both sides, zeroed on the host; `owned` frees it."""
-    size = max(1, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    count = math.prod(shape)
+    size = max(1, count * dtype.itemsize)
     host = int(call(cuda.cudaHostAlloc, size, cuda.cudaHostAllocDefault))
     owned.callback(call, cuda.cudaFreeHost, host)
     device = int(call(cuda.cudaMalloc, size))
     owned.callback(call, cuda.cudaFree, device)
-    raw = (ctypes.c_uint8 * size).from_address(host)
-    array = np.frombuffer(raw, dtype, count=int(np.prod(shape, dtype=np.int64))).reshape(shape)
+    raw = memoryview((ctypes.c_uint8 * size).from_address(host))
+    array: Array = np.frombuffer(raw, dtype, count=count).reshape(shape)
     array[...] = 0
     return Buffer(array, host, device)
 

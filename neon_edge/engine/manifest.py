@@ -156,6 +156,23 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     """Which joint, sample or tensor set the figure."""
 
 
+class Verification(Struct, frozen=True, forbid_unknown_fields=True):
+    """What plans are compared with, and how far off they may be.
+
+    The samples were computed by the original network in torch when the bundle was made, so that
+    plans are verified where they are compiled, and that machine needs no torch.
+    """
+
+    samples: str
+    """An .npz beside the bundle's manifest: frames, joints, sensors, pooled, chunk."""
+    samples_sha256: str
+    instruction: str
+    pooled_relative: float
+    """Limit of the largest pooled-feature error over the largest pooled feature."""
+    joint_rad: float
+    """Limit of the largest error of any joint in any chunk, rad (m/s, rad/s for the base)."""
+
+
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """What a plan is tied to. Two machines that differ here do not share plans."""
 
@@ -178,6 +195,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     """Of the libraries that made it."""
     made_on: str
+    verification: Verification
     machine: Machine | None = None
     """Absent in a bundle."""
     gates: list[Gate] = field(default_factory=list)

@@ -160,7 +160,8 @@ class TensorRtEngine:
         dtype = self._engine.get_tensor_dtype(name).name
         if dtype not in _DTYPES:
             raise self._unfit(f"tensor {name!r} is {dtype}", f"use one of {', '.join(_DTYPES)}")
-        return np.dtype(_DTYPES[dtype])
+        found: np.dtype[Any] = np.dtype(_DTYPES[dtype])
+        return found
 
     def _warm_up(self) -> None:
         """Run once outside the graph (first runs allocate); see that every output is written."""

@@ -1,0 +1,1 @@
+"""What a run remembers: rings of rows, order statistics, and messages for people."""
