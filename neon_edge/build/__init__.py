@@ -1,0 +1,1 @@
+"""Recipe → export → compile → verify: what turns a checkpoint and a backbone into plans."""

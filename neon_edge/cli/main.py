@@ -1,0 +1,58 @@
+"""`neon-edge VERB`: finds the verb, turns every error into three lines and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+
+from neon_edge import __version__
+from neon_edge.errors import EXIT_BUG, NeonEdgeError
+
+VERBS = {
+    "build": "recipe + checkpoint → plans for this machine, verified",
+    "inspect": "what is in a directory of plans, what it was made from, does it fit here",
+    "run": "drive the robot",
+    "profile": "drive the robot, measure every stage, judge it against the robot's budget",
+}
+
+EXAMPLES = """examples:
+  neon-edge build engines/qwen_omni_tiny --checkpoint my_checkpoint
+  neon-edge run --robot sim --seconds 10
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="neon-edge", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"neon-edge {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    # Only the wanted verb is imported: help stays quick, and `run` never loads the build's torch.
+    wanted = next((word for word in given if word in VERBS), None)
+    for name, summary in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        verb.add_argument("-v", "--verbose", action="store_true", help="tracebacks and detail")
+        if name == wanted:
+            importlib.import_module(f"neon_edge.cli.{name}").add_arguments(verb)
+    options = parser.parse_args(given)
+    if options.verb is None:
+        parser.print_help()
+        return 2
+    try:
+        code: int = importlib.import_module(f"neon_edge.cli.{options.verb}").main(options)
+    except NeonEdgeError as failure:
+        if options.verbose:
+            traceback.print_exc()
+        print(f"neon-edge: {failure}", file=sys.stderr)
+        return failure.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        traceback.print_exc()
+        print("neon-edge: this is our bug; please report it with the lines above", file=sys.stderr)
+        return EXIT_BUG
+    return code

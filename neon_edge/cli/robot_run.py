@@ -1,0 +1,80 @@
+"""What `run` and `profile` share: a robot, its simulated body if it has one, a supervised run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import ExitStack
+
+import msgspec
+
+from neon_edge.clock import MonotonicClock
+from neon_edge.config import load_robot
+from neon_edge.config.robot import RobotConfig
+from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.supervisor import RunDirectory, Supervisor, prepare
+from neon_edge.sim.launch import Simulation, start_sim, with_channels
+
+SETTLE_NS = 500_000_000
+
+
+def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that mean the same in both verbs."""
+    parser.add_argument("--robot", default="", help="a name, or the path of a robot file")
+    parser.add_argument("--engines", help="plans to use instead of the robot file's")
+    parser.add_argument("--instruction", help="words to use instead of the robot file's")
+    parser.add_argument("--seconds", type=float, help="stop after this long")
+    parser.add_argument("--backbone-threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no live line")
+
+
+def robot_from(options: argparse.Namespace) -> RobotConfig:
+    """The robot file, with what the command line says instead."""
+    robot = load_robot(options.robot)
+    changes = {
+        key: getattr(options, key)
+        for key in ("engines", "instruction")
+        if getattr(options, key) is not None
+    }
+    return msgspec.structs.replace(robot, **changes)
+
+
+def run_robot(robot: RobotConfig, options: argparse.Namespace) -> RunReport:
+    """Run it; a simulated robot's body lives just as long."""
+    with ExitStack() as opened:
+        directory = opened.enter_context(RunDirectory())
+        spec, manifest = prepare(robot, directory, options.seconds, options.backbone_threads)
+        body: Simulation | None = None
+        if robot.simulated:
+            body = start_sim(robot, directory)
+            opened.callback(body.stop)
+            robot = with_channels(robot, body.channels)
+            spec = msgspec.structs.replace(spec, robot=robot)
+        live = sys.stderr.isatty() and not options.quiet
+        report = Supervisor(spec, manifest, _draw if live else _ignore).run()
+        if live:
+            print(file=sys.stderr)
+        if body is None:
+            return report
+        return msgspec.structs.replace(
+            report, joint_commands_received=_received(body, report.joint_commands_sent)
+        )
+
+
+def _received(body: Simulation, sent: int) -> int:
+    """What the motors counted, once the last frames have had time to arrive."""
+    clock = MonotonicClock()
+    give_up_ns = clock.now_ns() + SETTLE_NS
+    while int(body.received().sum()) < sent and clock.now_ns() < give_up_ns:
+        clock.sleep_until_ns(clock.now_ns() + SETTLE_NS // 50)
+    return int(body.received().sum())
+
+
+def _draw(status: str) -> None:
+    print(f"\r\033[K{status}", end="", file=sys.stderr, flush=True)
+
+
+def _ignore(status: str) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Stage 2: what the robot sees and is told → pooled features, and the slot they travel through."""

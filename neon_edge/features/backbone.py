@@ -1,0 +1,92 @@
+"""One pass of the backbone: pictures and an instruction → pooled features, part after part."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.engine.contract import Array, Engine
+from neon_edge.engine.manifest import BackboneManifest
+from neon_edge.errors import ConfigWrong, PlanUnfit
+from neon_edge.features.preprocess import Preprocessor
+from neon_edge.features.prompt import PromptEncoder
+from neon_edge.types import CameraFrame, Float32
+
+
+def instruction_id(text: str) -> int:
+    """A number that names an instruction; carried by every feature made under it."""
+    return zlib.crc32(text.encode("utf-8")) | 1 << 32
+
+
+class Backbone:
+    """The parts of a backbone, chained by tensor name over their own buffers.
+
+    An input that an earlier part produces is copied from it; `patches`, `text_embeds` and
+    `pool_weights` are the host's. `directory` holds the tokenizer and the embedding table.
+    """
+
+    def __init__(self, manifest: BackboneManifest, directory: Path, engines: list[Engine]) -> None:
+        self._engines = engines
+        self._preprocessor = Preprocessor(manifest.image)
+        self._prompt = PromptEncoder(manifest.prompt, directory, manifest.tokens)
+        self._pictures = manifest.image.count
+        self._hosted, self._links = _wire(engines)
+        self.pooled: Float32 = engines[-1].outputs["pooled"].reshape(-1)
+        """(width,) float32, overwritten by every pass."""
+        if self.pooled.size != manifest.pooled_width:
+            raise PlanUnfit(
+                "the backbone plan has another width than its manifest",
+                f"{self.pooled.size} against {manifest.pooled_width}",
+                "build the plans again",
+            )
+        self.instruction_id = 0
+
+    def instruct(self, text: str) -> None:
+        """Use `text` from the next pass on. Raises `ConfigWrong` where it is too long."""
+        text_embeds, pool_weights = self._prompt.encode(text)
+        np.copyto(self._hosted["text_embeds"], text_embeds)
+        np.copyto(self._hosted["pool_weights"], pool_weights)
+        self.instruction_id = instruction_id(text)
+
+    def see(self, frames: list[CameraFrame]) -> None:
+        """Preprocess one picture a camera straight into the first part's buffer."""
+        if len(frames) != self._pictures:
+            raise ConfigWrong(
+                "the robot has another number of cameras than the backbone was built for",
+                f"{len(frames)} against {self._pictures}",
+                "change the robot file's cameras, or the recipe's pictures, and build again",
+            )
+        patches = self._hosted["patches"]
+        rows = len(patches) // self._pictures
+        for index, frame in enumerate(frames):
+            self._preprocessor.fill(frame.image, patches[index * rows : (index + 1) * rows])
+
+    def infer(self) -> None:
+        """Run every part; `pooled` holds the result."""
+        for engine, links in zip(self._engines, self._links, strict=True):
+            for source, target in links:
+                np.copyto(target, source)
+            engine.start()
+            engine.wait()
+
+    def close(self) -> None:
+        """Free the engines."""
+        for engine in self._engines:
+            engine.close()
+
+
+def _wire(
+    engines: list[Engine],
+) -> tuple[dict[str, Array], list[list[tuple[Array, Array]]]]:
+    """Which inputs the host fills, and per part which buffers are copied before it runs."""
+    made: dict[str, Array] = {}
+    hosted: dict[str, Array] = {}
+    links: list[list[tuple[Array, Array]]] = []
+    for engine in engines:
+        copies = [(made[name], buffer) for name, buffer in engine.inputs.items() if name in made]
+        hosted |= {name: buffer for name, buffer in engine.inputs.items() if name not in made}
+        made |= dict(engine.outputs)
+        links.append(copies)
+    return hosted, links

@@ -1,0 +1,197 @@
+"""The feature slot: one writer, one reader, newest wins, nothing torn is ever accepted.
+
+A file in tmpfs, mapped by both processes. Pure Python cannot order its stores for another core, and
+Orin's cores reorder them, so correctness rests on checking what was read: sequence at both ends
+and a CRC over everything between. Ring depth makes collisions rare; checks make them harmless.
+
+    header │ slot 0 │ slot 1 │ slot 2 │ slot 3
+    header   magic 4s │ abi u16 │ slots u16 │ width u32 │ pad u32 │ writer pid u64 │ latest u64
+    slot     begin u64 │ captured i64 │ published i64 │ model u64 │ instruction u64 │ bytes u32 │
+             crc u32 │ payload float32[width] │ end u64
+
+Shape of the design: iceoryx2 `iceoryx2-bb/lock-free/src/spmc/unrestricted_atomic.rs`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from neon_edge.errors import ConfigWrong, UsageWrong
+from neon_edge.types import Features, Float32
+
+MAGIC = b"NEFR"
+ABI = 1
+SLOTS = 4
+RETRIES = 3
+
+_HEADER = struct.Struct("<4sHHIIQQ")
+_HEADER_BYTES = 64
+_LATEST = struct.Struct("<Q")
+_LATEST_AT = _HEADER.size - _LATEST.size
+_PID_AT = _LATEST_AT - 8
+_HEAD = struct.Struct("<QqqQQI")
+_CRC = struct.Struct("<I")
+_END = struct.Struct("<Q")
+_PAYLOAD_AT = _HEAD.size + _CRC.size
+
+
+def _slot_bytes(width: int) -> int:
+    return (_PAYLOAD_AT + 4 * width + _END.size + 63) // 64 * 64
+
+
+def create_slot(path: Path, width: int) -> None:
+    """Make an empty slot for pooled features of `width` float32. The caller owns the file."""
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        file.write(_HEADER.pack(MAGIC, ABI, SLOTS, width, 0, 0, 0))
+        file.truncate(_HEADER_BYTES + SLOTS * _slot_bytes(width))
+    partial.replace(path)
+
+
+class _Mapping:
+    """The mapped file, its geometry checked."""
+
+    def __init__(self, path: Path, writable: bool) -> None:
+        self._file = path.open("r+b" if writable else "rb")
+        try:
+            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            self._map = mmap.mmap(self._file.fileno(), 0, access=access)
+            magic, abi, slots, width, _, _, _ = _HEADER.unpack_from(self._map, 0)
+            if (magic, abi, slots) != (MAGIC, ABI, SLOTS):
+                raise ConfigWrong(
+                    f"{path} is not a feature slot of this version",
+                    f"magic {magic!r}, layout {abi}, {slots} slots",
+                    "both processes must run the same neon-edge",
+                )
+        except BaseException:
+            self._file.close()
+            raise
+        self.width = int(width)
+        self._slot_bytes = _slot_bytes(self.width)
+        self._payload_bytes = 4 * self.width
+
+    def _at(self, sequence: int) -> int:
+        return _HEADER_BYTES + (sequence % SLOTS) * self._slot_bytes
+
+    def close(self) -> None:
+        """Unmap and close."""
+        self._map.close()
+        self._file.close()
+
+    def __enter__(self) -> _Mapping:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SlotWriter(_Mapping):
+    """The backbone's end. A lock on the file holds the promise of a single writer."""
+
+    def __init__(self, path: Path, model_hash: int) -> None:
+        super().__init__(path, writable=True)
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise UsageWrong(
+                "another backbone already writes these features", f"slot {path}", "stop it first"
+            ) from None
+        self._model_hash = model_hash
+        # A restarted writer counts on, so that no reader mistakes its first feature for an old one.
+        self._sequence = int(_LATEST.unpack_from(self._map, _LATEST_AT)[0])
+        _LATEST.pack_into(self._map, _PID_AT, os.getpid())
+
+    def publish(
+        self, pooled: Float32, captured_ns: int, published_ns: int, instruction_id: int = 0
+    ) -> int:
+        """Publish (width,) float32 and return its sequence number, from 1."""
+        payload = np.ascontiguousarray(pooled, dtype=np.float32).tobytes()
+        if len(payload) != self._payload_bytes:
+            raise ConfigWrong(
+                "pooled features have another width than the slot",
+                f"{len(payload) // 4} against {self.width}",
+                "build backbone and heads together",
+            )
+        sequence = self._sequence + 1
+        at = self._at(sequence)
+        head = _HEAD.pack(
+            sequence, captured_ns, published_ns, self._model_hash, instruction_id, len(payload)
+        )
+        self._map[at : at + _HEAD.size] = head
+        _CRC.pack_into(self._map, at + _HEAD.size, zlib.crc32(payload, zlib.crc32(head)))
+        payload_at = at + _PAYLOAD_AT
+        self._map[payload_at : payload_at + len(payload)] = payload
+        _END.pack_into(self._map, payload_at + len(payload), sequence)
+        _LATEST.pack_into(self._map, _LATEST_AT, sequence)
+        self._sequence = sequence
+        return sequence
+
+
+class SlotReader(_Mapping):
+    """The control loop's end. `latest` never blocks and never returns what it could not check."""
+
+    def __init__(self, path: Path, model_hash: int) -> None:
+        super().__init__(path, writable=False)
+        self._model_hash = model_hash
+        self._newest: Features | None = None
+        self._refused = 0
+        self.torn = 0
+        """Reads given up after every retry."""
+        self.foreign = 0
+        """Features refused because another backbone made them."""
+        self.not_finite = 0
+        """Features refused for holding NaN or infinity."""
+
+    def latest(self) -> Features | None:
+        """The newest good features, or the last good ones, or None before the first."""
+        (sequence,) = _LATEST.unpack_from(self._map, _LATEST_AT)
+        known = self._newest.sequence if self._newest is not None else 0
+        if sequence in (known, self._refused):
+            return self._newest
+        for _ in range(RETRIES):
+            features = self._checked(sequence)
+            if features is not None:
+                self._accept(features)
+                return self._newest
+            (sequence,) = _LATEST.unpack_from(self._map, _LATEST_AT)
+        self.torn += 1
+        return self._newest
+
+    def _checked(self, sequence: int) -> Features | None:
+        at = self._at(sequence)
+        copy = self._map[at : at + _PAYLOAD_AT + self._payload_bytes + _END.size]
+        begin, captured, published, model, instruction, size = _HEAD.unpack_from(copy, 0)
+        (end,) = _END.unpack_from(copy, _PAYLOAD_AT + self._payload_bytes)
+        if begin != sequence or end != sequence or size != self._payload_bytes:
+            return None
+        payload = copy[_PAYLOAD_AT : _PAYLOAD_AT + size]
+        (crc,) = _CRC.unpack_from(copy, _HEAD.size)
+        if crc != zlib.crc32(payload, zlib.crc32(copy[: _HEAD.size])):
+            return None
+        pooled = np.frombuffer(payload, dtype=np.float32)
+        return Features(pooled, captured, published, sequence, model, instruction)
+
+    def _accept(self, features: Features) -> None:
+        if features.model_hash != self._model_hash:
+            self.foreign += 1
+        elif not np.isfinite(features.pooled).all():
+            self.not_finite += 1
+        else:
+            self._newest = features
+            return
+        # Remembered, so that one refused feature is counted once and not at every tick.
+        self._refused = features.sequence

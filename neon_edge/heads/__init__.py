@@ -1,0 +1,1 @@
+"""Stage 3: pooled features and proprioception → what the robot should be at now."""

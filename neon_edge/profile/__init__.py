@@ -1,0 +1,1 @@
+"""What a run is held to, and how it is shown."""

@@ -1,0 +1,1 @@
+"""Brings the five stages to life: three OS processes, one tick."""

@@ -1,0 +1,94 @@
+"""The backbone process: newest picture → pooled features → slot, as fast as pictures come.
+
+Run by the supervisor as `python -m neon_edge.runtime.backbone RUN.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.capture.camera import Camera, open_camera
+from neon_edge.clock import MonotonicClock
+from neon_edge.engine.manifest import Manifest
+from neon_edge.engine.plan import open_engine
+from neon_edge.features.backbone import Backbone
+from neon_edge.features.slot import SlotWriter
+from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.plans import admit
+from neon_edge.runtime.spec import RunSpec, read_spec
+from neon_edge.telemetry.ring import PassRing
+from neon_edge.types import CameraFrame
+
+NICENESS = 5
+POLL_NS = 2_000_000
+
+
+def open_backbone(manifest: Manifest, directory: Path, threads: int) -> Backbone:
+    """Open every part's engine."""
+    engines = [
+        open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
+    ]
+    return Backbone(manifest.backbone, directory, engines)
+
+
+def backbone_pass(
+    backbone: Backbone,
+    frames: list[CameraFrame],
+    slot: SlotWriter,
+    passes: PassRing,
+    clock: MonotonicClock,
+) -> None:
+    """One pass, timed, published unless it is not finite."""
+    begun_ns = clock.now_ns()
+    backbone.see(frames)
+    seen_ns = clock.now_ns()
+    backbone.infer()
+    inferred_ns = clock.now_ns()
+    captured_ns = min(frame.captured_ns for frame in frames)
+    sequence = 0
+    if np.isfinite(backbone.pooled).all():
+        sequence = slot.publish(backbone.pooled, captured_ns, inferred_ns, backbone.instruction_id)
+    passes.add(
+        sequence=sequence,
+        captured_ns=captured_ns,
+        capture_ns=begun_ns - captured_ns,
+        preprocess_ns=seen_ns - begun_ns,
+        backbone_ns=inferred_ns - seen_ns,
+        publish_ns=clock.now_ns() - inferred_ns,
+    )
+
+
+def run(spec: RunSpec, stop: Stop) -> None:
+    """Until told to stop: wait for new pictures, make a pass of the newest."""
+    clock = MonotonicClock()
+    directory = Path(spec.plans)
+    manifest = admit(directory, spec.robot)
+    # The control loop and the motors come first.
+    os.nice(NICENESS)
+    with ExitStack() as opened:
+        backbone = open_backbone(manifest, directory, spec.backbone_threads)
+        opened.callback(backbone.close)
+        cameras: list[Camera] = [
+            opened.enter_context(open_camera(camera, clock)) for camera in spec.robot.cameras
+        ]
+        slot = opened.enter_context(SlotWriter(spec.slot, int(manifest.backbone.model_hash, 16)))
+        passes = opened.enter_context(PassRing.open_writer(spec.passes))
+        backbone.instruct(spec.robot.instruction)
+        seen: list[int] = []
+        while not stop.requested:
+            frames = [camera.newest() for camera in cameras]
+            stamps = [frame.captured_ns for frame in frames if frame is not None]
+            if len(stamps) < len(frames) or stamps == seen:
+                clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+                continue
+            seen = stamps
+            backbone_pass(backbone, [f for f in frames if f is not None], slot, passes, clock)
+
+
+if __name__ == "__main__":
+    sys.exit(run_child("backbone", lambda stop: run(read_spec(Path(sys.argv[1])), stop)))

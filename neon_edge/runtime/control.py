@@ -1,0 +1,108 @@
+"""The control process: owns the bus, runs the tick, imports no torch and holds no CUDA context.
+
+Run by the supervisor as `python -m neon_edge.runtime.control RUN.json`.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.clock import Clock, MonotonicClock
+from neon_edge.config import RobotConfig
+from neon_edge.engine.manifest import Manifest
+from neon_edge.engine.plan import open_engine
+from neon_edge.errors import DeviceMissing
+from neon_edge.features.slot import SlotReader
+from neon_edge.heads.fresh import FreshHeads
+from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.loop import Ticker, control_loop
+from neon_edge.runtime.plans import admit
+from neon_edge.runtime.realtime import RealTime, enter_real_time
+from neon_edge.runtime.spec import ControlNote, RunSpec, read_spec, write_note
+from neon_edge.runtime.stages import RobotStages
+from neon_edge.safety.filter import SafetyFilter
+from neon_edge.telemetry.ring import TickRing
+from neon_edge.transport.robot import Robot, open_robot
+from neon_edge.types import Features
+
+FIRST_FEATURES_NS = 60_000_000_000
+POLL_NS = 5_000_000
+WARM_UP_RUNS = 50
+
+
+def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> FreshHeads:
+    """The heads on their engine, warmed up, so that no tick pays for the first run."""
+    engine = open_engine(directory, manifest.heads.part, manifest.machine, 1)
+    sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
+    heads = FreshHeads(engine, manifest.heads, robot.joint_names, sensors)
+    for _ in range(WARM_UP_RUNS):
+        engine.start()
+        engine.wait()
+    return heads
+
+
+def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | None:
+    """Wait for the backbone's first word: before it there is nothing to move for."""
+    give_up_ns = clock.now_ns() + FIRST_FEATURES_NS
+    while not stop.requested:
+        features = slot.latest()
+        if features is not None:
+            return features
+        if clock.now_ns() > give_up_ns:
+            raise DeviceMissing(
+                "the backbone has produced no features",
+                f"waited {FIRST_FEATURES_NS // 10**9} s; refused: {slot.foreign} of another "
+                f"backbone, {slot.not_finite} not finite, {slot.torn} torn",
+                "see the backbone's own messages above",
+            )
+        clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+    return None
+
+
+def run(spec: RunSpec, stop: Stop) -> None:
+    """Bring up, tick until told to stop or out of time, stop as declared."""
+    clock = MonotonicClock()
+    directory = Path(spec.plans)
+    manifest = admit(directory, spec.robot)
+    with ExitStack() as opened:
+        heads = open_heads(manifest, directory, spec.robot)
+        safety = SafetyFilter(spec.robot, heads.driven)
+        slot = opened.enter_context(SlotReader(spec.slot, int(manifest.backbone.model_hash, 16)))
+        ring = opened.enter_context(TickRing.open_writer(spec.ticks))
+        write_note(spec.control_log, ControlNote(state="starting"))
+        if first_features(slot, clock, stop) is None:
+            return
+        robot = opened.enter_context(open_robot(spec.robot, clock))
+        safety.start(robot.read().position)
+        limit = None if spec.seconds is None else round(spec.seconds * spec.robot.rate_hz)
+        ticker = Ticker(spec.robot.rate_hz, clock, limit)
+        stop.when_requested(lambda: setattr(ticker, "stopping", True))
+        stages = RobotStages(robot, slot, heads, safety, ring, clock)
+        had = enter_real_time()
+        robot.enable()
+        write_note(spec.control_log, _note("running", had, slot, robot))
+        try:
+            control_loop(ticker, stages)
+        finally:
+            robot.disable()
+            write_note(spec.control_log, _note("stopped", had, slot, robot))
+
+
+def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot) -> ControlNote:
+    return ControlNote(
+        state=state,
+        real_time=had.had,
+        warnings=had.warnings,
+        torn=slot.torn,
+        foreign=slot.foreign,
+        not_finite=slot.not_finite,
+        sent=[int(count) for count in robot.sent],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_child("control", lambda stop: run(read_spec(Path(sys.argv[1])), stop)))

@@ -1,0 +1,77 @@
+"""The control loop: read, decide, make safe, write. Everything else happens in other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from neon_edge.clock import Clock
+from neon_edge.types import Features, JointCommand, JointState, Setpoint
+
+
+class Tick(NamedTuple):
+    """One turn of the loop: its number on the phase grid, when it was due, when it began."""
+
+    number: int
+    due_ns: int
+    start_ns: int
+
+
+class Stages(Protocol):
+    """The five callables of a tick, and the row that remembers it."""
+
+    def read(self) -> JointState:
+        """Joint state from the replies that are in."""
+
+    def latest(self) -> Features | None:
+        """The newest features."""
+
+    def decide(self, features: Features | None, joints: JointState, at_ns: int) -> Setpoint | None:
+        """What the heads want."""
+
+    def make_safe(
+        self, setpoint: Setpoint | None, joints: JointState, features: Features | None, at_ns: int
+    ) -> JointCommand:
+        """What may be sent."""
+
+    def write(self, command: JointCommand) -> int:
+        """Send it; joint commands sent."""
+
+    def record(self, tick: Tick, joints: JointState, command: JointCommand, sent: int) -> None:
+        """Keep this tick's row."""
+
+
+class Ticker:
+    """Absolute deadlines: a late tick never moves the next, and whole missed periods are skipped.
+
+    A tick that starts less than a period late runs at once; the grid stays where it was
+    (ros2_control `controller_manager/src/sleeping_policies.cpp`).
+    """
+
+    def __init__(self, rate_hz: float, clock: Clock, limit: int | None = None) -> None:
+        self.period_ns = round(1e9 / rate_hz)
+        self._clock = clock
+        self._limit = limit
+        self.stopping = False
+        """Set from a signal; the tick under way is finished."""
+
+    def ticks(self) -> Iterator[Tick]:
+        """Yield ticks until `limit` periods have passed or `stopping` is set."""
+        origin_ns = self._clock.now_ns() + self.period_ns
+        number = 0
+        while not self.stopping and (self._limit is None or number < self._limit):
+            due_ns = origin_ns + number * self.period_ns
+            self._clock.sleep_until_ns(due_ns)
+            yield Tick(number, due_ns, self._clock.now_ns())
+            number = max(number + 1, (self._clock.now_ns() - origin_ns) // self.period_ns)
+
+
+def control_loop(ticker: Ticker, stages: Stages) -> None:
+    """Run until the ticker ends. The caller owns start-up, faults and the stopping motion."""
+    for tick in ticker.ticks():
+        joints = stages.read()
+        features = stages.latest()
+        setpoint = stages.decide(features, joints, tick.start_ns)
+        command = stages.make_safe(setpoint, joints, features, tick.start_ns)
+        sent = stages.write(command)
+        stages.record(tick, joints, command, sent)

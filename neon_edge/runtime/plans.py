@@ -1,0 +1,76 @@
+"""From a robot's `engines` to a directory of plans that fits this machine, and its engines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from neon_edge.config import RobotConfig
+from neon_edge.engine.manifest import Manifest, read_manifest
+from neon_edge.engine.plan import check_fits, this_machine
+from neon_edge.errors import ConfigWrong, PlanUnfit
+
+CURRENT = "current"
+
+
+def built_path() -> list[Path]:
+    """Directories that hold built recipes, first wins."""
+    named = os.environ.get("NEON_EDGE_ENGINES")
+    state = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
+    places = [Path(named)] if named else []
+    return [*places, Path("engines/built"), state / "neon-edge" / "engines"]
+
+
+def find_plans(engines: str) -> Path:
+    """The plans directory that a robot file's `engines` means. Raises `ConfigWrong`."""
+    given = Path(engines)
+    if (given / "manifest.json").is_file():
+        return given
+    for place in built_path():
+        candidate = place / engines / CURRENT
+        if (candidate / "manifest.json").is_file():
+            return candidate.resolve()
+    raise ConfigWrong(
+        f"no plans called {engines!r}",
+        f"searched {', '.join(str(place / engines) for place in built_path())}",
+        f"build them: scripts/build_engines.sh {engines} --checkpoint DIR",
+    )
+
+
+def admit(directory: Path, robot: RobotConfig) -> Manifest:
+    """Read the manifest and refuse what must not reach this robot's motors. Raises `PlanUnfit`."""
+    manifest = read_manifest(directory)
+    if manifest.machine is None:
+        raise PlanUnfit(
+            f"{directory} is a bundle, not plans",
+            "it was made to travel and holds nothing compiled",
+            f"compile it on this machine: neon-edge build {directory}",
+        )
+    check_fits(manifest, this_machine(manifest.machine.engine))
+    failed = [gate for gate in manifest.gates if not gate.passed]
+    if failed or not manifest.gates:
+        what = ", ".join(f"{g.name} {g.measured:.3g} > {g.limit:.3g} {g.unit}" for g in failed)
+        raise PlanUnfit(
+            "these plans have not passed their accuracy gate",
+            what or "the manifest records no gate",
+            "build them again; a plan whose error in radians is not known moves no motor",
+        )
+    if manifest.backbone.model_hash != manifest.heads.backbone_hash:
+        raise PlanUnfit(
+            "these heads belong to another backbone",
+            f"backbone {manifest.backbone.model_hash}, heads {manifest.heads.backbone_hash}",
+            "build backbone and heads together",
+        )
+    if not robot.simulated and (manifest.backbone.random or manifest.heads.random):
+        raise PlanUnfit(
+            "these plans come from random weights, and this robot is real",
+            f"backbone {manifest.backbone.weights}, heads {manifest.heads.checkpoint}",
+            "build from trained weights and a trained checkpoint",
+        )
+    if len(robot.cameras) != manifest.backbone.image.count:
+        raise PlanUnfit(
+            "the robot has another number of cameras than the backbone was built for",
+            f"{len(robot.cameras)} against {manifest.backbone.image.count}",
+            "change the robot file's cameras, or the recipe's, and build again",
+        )
+    return manifest

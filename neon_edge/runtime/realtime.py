@@ -1,0 +1,63 @@
+"""Entering real time: each thing that cannot be had is one warning with its fix, never a failure."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from dataclasses import dataclass, field
+
+FIFO_PRIORITY = 50
+"""Below kernel threads and watchdogs (99), above everything ordinary; ros2_control's default."""
+
+_MCL_CURRENT_AND_FUTURE = 1 | 2
+_PR_SET_TIMERSLACK = 29
+
+
+@dataclass
+class RealTime:
+    """What was had, for one header line, and what was not, each with its fix."""
+
+    had: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def enter_real_time() -> RealTime:
+    """FIFO, locked memory, a frozen heap. Call in the control process, after warm-up."""
+    outcome = RealTime()
+    _schedule(outcome)
+    _lock_memory(outcome)
+    # Any thread that does run must give the interpreter back within half a millisecond.
+    sys.setswitchinterval(5e-4)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    outcome.had.append("heap frozen")
+    return outcome
+
+
+def _schedule(outcome: RealTime) -> None:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+    except OSError as failure:
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        outcome.had.append("timer slack 1 ns")
+        outcome.warnings.append(
+            f"no real-time priority ({failure.strerror}): add '@realtime - rtprio 99' to "
+            "/etc/security/limits.conf, or LimitRTPRIO= to the service"
+        )
+    else:
+        outcome.had.append(f"FIFO {FIFO_PRIORITY}")
+
+
+def _lock_memory(outcome: RealTime) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT_AND_FUTURE) == 0:
+        outcome.had.append("memory locked")
+        return
+    reason = os.strerror(ctypes.get_errno())
+    outcome.warnings.append(
+        f"memory is not locked ({reason}): add '@realtime - memlock unlimited' to "
+        "/etc/security/limits.conf, or LimitMEMLOCK=infinity to the service"
+    )

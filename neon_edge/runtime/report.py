@@ -1,0 +1,136 @@
+"""What a run amounts to: one structure behind `--json`, the table and the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from neon_edge.safety.watch import Cause
+from neon_edge.types import Rung
+
+Rows = npt.NDArray[np.void]
+
+PASS_STAGES = ("capture", "preprocess", "backbone", "publish")
+TICK_STAGES = ("read", "slot", "heads", "safety", "write")
+
+
+class Spread(Struct, frozen=True):
+    """Three order statistics."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+class Lateness(Struct, frozen=True):
+    """Start minus due of every tick, µs."""
+
+    p50: float
+    p99: float
+    p999: float
+    max: float
+
+
+class RunReport(Struct, frozen=True):
+    """One run; keys are a promise to whoever reads `--json`."""
+
+    robot: str
+    board: str
+    real_time: list[str]
+    ticks: int
+    missed: int
+    clipped: int
+    stale: int
+    """Ticks on which the robot held."""
+    causes: dict[str, int]
+    rate_hz: float
+    lateness_us: Lateness
+    stages_us: dict[str, Spread]
+    """µs: capture to publish once a backbone pass, read to tick once a tick."""
+    feature_age_ms: Spread
+    joint_age_ms: Spread
+    backbone_passes: int
+    features_hz: float
+    backbone_restarts: int
+    joint_commands_sent: int
+    joint_commands_received: int | None
+    """By emulated motors, counted in their own process; null where motors are real."""
+    rows_lost: int
+    features_refused: dict[str, int]
+    warnings: list[str]
+
+
+def spread(values: npt.NDArray[np.float64]) -> Spread:
+    """p50, p99 and maximum; zeros where there is nothing."""
+    if len(values) == 0:
+        return Spread(0.0, 0.0, 0.0)
+    p50, p99 = np.percentile(values, [50, 99])
+    return Spread(round(float(p50), 3), round(float(p99), 3), round(float(values.max()), 3))
+
+
+def lateness(ticks: Rows) -> Lateness:
+    """Wake-up lateness of every tick, µs."""
+    if len(ticks) == 0:
+        return Lateness(0.0, 0.0, 0.0, 0.0)
+    late = (ticks["start_ns"] - ticks["due_ns"]) / 1e3
+    p50, p99, p999 = np.percentile(late, [50, 99, 99.9])
+    return Lateness(*(round(float(value), 1) for value in (p50, p99, p999, late.max())))
+
+
+def stages(ticks: Rows, passes: Rows) -> dict[str, Spread]:
+    """Every stage's spread in µs, in the order of the data."""
+    table = {name: spread(passes[f"{name}_ns"] / 1e3) for name in PASS_STAGES}
+    table |= {name: spread(ticks[f"{name}_ns"] / 1e3) for name in TICK_STAGES}
+    table["tick"] = spread((ticks["end_ns"] - ticks["start_ns"]) / 1e3)
+    return table
+
+
+def missed(ticks: Rows) -> int:
+    """Periods of the phase grid on which no tick ran."""
+    if len(ticks) == 0:
+        return 0
+    return int(ticks["number"].max()) + 1 - len(ticks)
+
+
+def rate(ticks: Rows) -> float:
+    """Ticks a second between the first and the last."""
+    if len(ticks) < 2:
+        return 0.0
+    span_ns = int(ticks["start_ns"].max() - ticks["start_ns"].min())
+    return round((len(ticks) - 1) * 1e9 / span_ns, 3)
+
+
+def features_rate(passes: Rows) -> float:
+    """Published features a second."""
+    published = passes[passes["sequence"] > 0]
+    if len(published) < 2:
+        return 0.0
+    span_ns = int(published["captured_ns"].max() - published["captured_ns"].min())
+    return round((len(published) - 1) * 1e9 / span_ns, 3) if span_ns else 0.0
+
+
+def causes(ticks: Rows) -> dict[str, int]:
+    """Ticks by why the robot was not simply running."""
+    return {
+        cause.name.lower(): count
+        for cause in Cause
+        if cause is not Cause.NONE and (count := int((ticks["cause"] == cause).sum()))
+    }
+
+
+def feature_age(ticks: Rows) -> Spread:
+    """Age in ms of the vision behind each command that followed any."""
+    fed = ticks[ticks["features_ns"] > 0]
+    return spread((fed["start_ns"] - fed["features_ns"]) / 1e6)
+
+
+def joint_age(ticks: Rows) -> Spread:
+    """Age in ms of the oldest joint's state at the start of each tick."""
+    heard = ticks[ticks["joints_ns"] > 0]
+    return spread((heard["start_ns"] - heard["joints_ns"]) / 1e6)
+
+
+def held(ticks: Rows) -> int:
+    """Ticks on a rung below RUN."""
+    return int((ticks["rung"] != Rung.RUN).sum())

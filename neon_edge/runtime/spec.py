@@ -1,0 +1,83 @@
+"""What the supervisor tells its two children, in one JSON file in the run's own directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from neon_edge.config import RobotConfig
+
+FILE_NAME = "run.json"
+
+
+class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """One run. Every file in `directory` belongs to it and goes with it."""
+
+    robot: RobotConfig
+    plans: str
+    directory: str
+    seconds: float | None = None
+    backbone_threads: int = 1
+
+    @property
+    def slot(self) -> Path:
+        """The feature slot."""
+        return Path(self.directory) / "features.slot"
+
+    @property
+    def ticks(self) -> Path:
+        """The ring of ticks, written by the control process."""
+        return Path(self.directory) / "ticks.ring"
+
+    @property
+    def passes(self) -> Path:
+        """The ring of backbone passes, written by the backbone process."""
+        return Path(self.directory) / "passes.ring"
+
+    @property
+    def control_log(self) -> Path:
+        """What the control process has to say besides ticks: JSON, written before and after."""
+        return Path(self.directory) / "control.json"
+
+
+class ControlNote(Struct, frozen=True, forbid_unknown_fields=True):
+    """The control process about itself."""
+
+    state: str
+    """starting, running or stopped"""
+    real_time: list[str] = []
+    warnings: list[str] = []
+    torn: int = 0
+    foreign: int = 0
+    not_finite: int = 0
+    sent: list[int] = []
+    """Joint commands sent, per joint."""
+
+
+def write_spec(spec: RunSpec) -> Path:
+    """Write it into its directory; returns the path."""
+    path = Path(spec.directory) / FILE_NAME
+    path.write_bytes(msgspec.json.encode(spec))
+    return path
+
+
+def read_spec(path: Path) -> RunSpec:
+    """Read what `write_spec` wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=RunSpec)
+
+
+def write_note(path: Path, note: ControlNote) -> None:
+    """Replace the note whole."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(msgspec.json.encode(note))
+    partial.replace(path)
+
+
+def read_note(path: Path) -> ControlNote | None:
+    """The control process's last note, or None before the first."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ControlNote)
+    except FileNotFoundError:
+        return None

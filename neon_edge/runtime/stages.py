@@ -1,0 +1,89 @@
+"""The five stages of a tick, wired to real parts, each stamped as it ends."""
+
+from __future__ import annotations
+
+from neon_edge.clock import Clock
+from neon_edge.features.slot import SlotReader
+from neon_edge.heads.fresh import Heads
+from neon_edge.runtime.loop import Tick
+from neon_edge.safety.filter import SafetyFilter
+from neon_edge.telemetry.ring import TickRing
+from neon_edge.transport.robot import Robot
+from neon_edge.types import Features, JointCommand, JointState, Setpoint
+
+
+class RobotStages:
+    """Passes every call on, and keeps the times between them for the tick's row."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        slot: SlotReader,
+        heads: Heads,
+        safety: SafetyFilter,
+        ring: TickRing,
+        clock: Clock,
+    ) -> None:
+        self._robot = robot
+        self._slot = slot
+        self._heads = heads
+        self._safety = safety
+        self._ring = ring
+        self._clock = clock
+        self._begun_ns = 0
+        self._read_ns = 0
+        self._slot_ns = 0
+        self._heads_ns = 0
+        self._safety_ns = 0
+
+    def read(self) -> JointState:
+        """Joint state from the replies that are in."""
+        self._begun_ns = self._clock.now_ns()
+        joints = self._robot.read()
+        self._read_ns = self._clock.now_ns()
+        return joints
+
+    def latest(self) -> Features | None:
+        """The newest features."""
+        features = self._slot.latest()
+        self._slot_ns = self._clock.now_ns()
+        return features
+
+    def decide(self, features: Features | None, joints: JointState, at_ns: int) -> Setpoint | None:
+        """What the heads want."""
+        setpoint = self._heads.setpoint(features, joints, at_ns)
+        self._heads_ns = self._clock.now_ns()
+        return setpoint
+
+    def make_safe(
+        self, setpoint: Setpoint | None, joints: JointState, features: Features | None, at_ns: int
+    ) -> JointCommand:
+        """What may be sent."""
+        command = self._safety.filter(setpoint, joints, features, at_ns)
+        self._safety_ns = self._clock.now_ns()
+        return command
+
+    def write(self, command: JointCommand) -> int:
+        """Send it; joint commands sent."""
+        return self._robot.write(command)
+
+    def record(self, tick: Tick, joints: JointState, command: JointCommand, sent: int) -> None:
+        """Keep this tick's row."""
+        end_ns = self._clock.now_ns()
+        self._ring.add(
+            number=tick.number,
+            due_ns=tick.due_ns,
+            start_ns=tick.start_ns,
+            end_ns=end_ns,
+            read_ns=self._read_ns - self._begun_ns,
+            slot_ns=self._slot_ns - self._read_ns,
+            heads_ns=self._heads_ns - self._slot_ns,
+            safety_ns=self._safety_ns - self._heads_ns,
+            write_ns=end_ns - self._safety_ns,
+            features_ns=command.features_ns,
+            joints_ns=int(joints.received_ns.min()),
+            rung=command.rung,
+            cause=self._safety.cause,
+            clipped=self._safety.clipped,
+            sent=sent,
+        )
