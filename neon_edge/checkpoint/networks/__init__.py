@@ -1,0 +1,1 @@
+"""Upstream's trainable networks as our own torch modules, named as in its weight file."""
