@@ -1,0 +1,135 @@
+"""From a checkpoint to `heads.onnx`: one fixed-shape FP32 graph from pooled features to radians."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from neon_edge.build.fold import FoldedHeads, input_shapes
+from neon_edge.checkpoint import Checkpoint
+from neon_edge.checkpoint.weights import file_sha256
+from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
+from neon_edge.types import Float32
+
+FILE_NAME = "heads.onnx"
+OPSET = 18
+"""Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
+
+Runner = Callable[[Mapping[str, Float32]], Float32]
+"""Inputs by name -> chunk (1, steps, action_dim)."""
+
+
+def export_heads(checkpoint: Checkpoint, directory: Path, backbone_hash: str) -> HeadsManifest:
+    """Write `directory/heads.onnx` and describe it.
+
+    Inputs: `pooled` (1, width); `joints` (1, action_dim) if the heads see proprioception; then one
+    per declared sensor. Output: `chunk` (1, steps, action_dim) in rad and SI velocities. FP32.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / FILE_NAME
+    shapes = input_shapes(checkpoint.module)
+    _export(FoldedHeads(checkpoint.module).eval(), shapes, path)
+    onnx.checker.check_model(str(path), full_check=True)
+    actions = checkpoint.actions
+    return HeadsManifest(
+        checkpoint=str(checkpoint.directory),
+        checkpoint_sha256=checkpoint.weights_sha256,
+        backbone_id=checkpoint.config.backbone.model_id,
+        backbone_hash=backbone_hash,
+        head_type=checkpoint.config.action_head_type,
+        control_mode=actions.mode,
+        joint_names=list(actions.joint_names),
+        base_velocity=actions.base_velocity,
+        steps=checkpoint.steps,
+        sensors=[TensorSpec(s.name, [1, *s.shape]) for s in checkpoint.sensors],
+        part=Part(
+            name="heads",
+            onnx=FILE_NAME,
+            onnx_sha256=file_sha256(path),
+            inputs=[TensorSpec(name, list(shape)) for name, shape in shapes.items()],
+            outputs=[TensorSpec("chunk", [1, checkpoint.steps, actions.action_dim])],
+        ),
+        random=checkpoint.random,
+    )
+
+
+def _export(module: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            tuple(torch.zeros(shape) for shape in shapes.values()),
+            input_names=list(shapes),
+            output_names=["chunk"],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    graph = program.model_proto
+    # Torch stamps every node with source paths of the machine that exported it.
+    for node in graph.graph.node:
+        del node.metadata_props[:]
+    del graph.graph.value_info[:]
+    onnx.save(graph, str(path))
+
+
+class _quiet:  # noqa: N801
+    """The exporter logs what no reader of ours can act on, such as torchvision being absent."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def __enter__(self) -> None:
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)
+
+
+def sample_inputs(checkpoint: Checkpoint, samples: int, seed: int) -> list[dict[str, Float32]]:
+    """Observations for measuring: joints inside their limits, all else standard normal."""
+    generator = torch.Generator().manual_seed(seed)
+    heads = checkpoint.module
+
+    def one(name: str, shape: tuple[int, ...]) -> Float32:
+        if name != "joints":
+            return _array(torch.randn(shape, generator=generator))
+        spread = torch.rand(shape, generator=generator) * 2 - 1
+        return _array(heads.denormalised(spread))
+
+    shapes = input_shapes(heads)
+    return [{name: one(name, shape) for name, shape in shapes.items()} for _ in range(samples)]
+
+
+def heads_error(checkpoint: Checkpoint, run: Runner, samples: int, seed: int) -> Float32:
+    """Largest difference between the torch networks and `run`, per column of the chunk.
+
+    (action_dim,): rad, m/s or rad/s, in the order of `checkpoint.columns`. NaN if `run` made one.
+    """
+    worst = np.zeros(len(checkpoint.columns), dtype=np.float32)
+    for inputs in sample_inputs(checkpoint, samples, seed):
+        difference = np.abs(run(inputs) - torch_chunk(checkpoint, inputs))
+        worst = np.maximum(worst, difference.reshape(-1, len(worst)).max(axis=0))
+    return worst
+
+
+def torch_chunk(checkpoint: Checkpoint, inputs: Mapping[str, Float32]) -> Float32:
+    """What the checkpoint's own networks make of `inputs`: (1, steps, action_dim)."""
+    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+    joints = tensors.pop("joints", torch.empty(0))
+    with torch.inference_mode():
+        return _array(checkpoint.module(tensors.pop("pooled"), joints, **tensors))
+
+
+def _array(tensor: Tensor) -> Float32:
+    array: Float32 = tensor.numpy().astype(np.float32, copy=False)
+    return array
