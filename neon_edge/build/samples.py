@@ -1,4 +1,4 @@
-"""What plans are verified on: real frames, joint poses inside their limits, the torch network's answers."""
+"""What plans are verified on: real frames, joint poses, and what the torch networks answered."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ FILE_NAME = "samples.npz"
 FRAMES = 8
 POSES = 4
 SEED = 0
+_PREFIX = "input_"
 
 
 class Samples(NamedTuple):
     """Inputs, and what the original network made of them.
 
-    frames (n, pictures, height, width, 3) uint8 · joints (m, action) · sensors {name: (m, size)} ·
-    pooled (n, width) · chunk (m, steps, action): row i of the m belongs to frame i // POSES.
+    frames (n, pictures, height, width, 3) uint8 · inputs {name: (m, ...)}: joints and sensors, all
+    that the heads take but the pooled features · pooled (n, width) · chunk (m, steps, action). Row
+    i of the m belongs to frame i // POSES.
     """
 
     frames: UInt8
-    joints: Float32
-    sensors: dict[str, Float32]
+    inputs: dict[str, Float32]
     pooled: Float32
     chunk: Float32
 
@@ -62,11 +63,10 @@ def write_samples(directory: Path, samples: Samples) -> str:
     path = directory / FILE_NAME
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "frames": samples.frames,
-        "joints": samples.joints,
         "pooled": samples.pooled,
         "chunk": samples.chunk,
     }
-    arrays |= {f"sensor_{name}": reading for name, reading in samples.sensors.items()}
+    arrays |= {_PREFIX + name: reading for name, reading in samples.inputs.items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return sha256_file(path)
@@ -81,11 +81,9 @@ def read_samples(path: Path, sha256: str) -> Samples:
             "make the bundle again",
         )
     with np.load(path, allow_pickle=False) as stored:
-        prefix = "sensor_"
         return Samples(
             stored["frames"],
-            stored["joints"],
-            {n[len(prefix) :]: stored[n] for n in stored.files if n.startswith(prefix)},
+            {n[len(_PREFIX) :]: stored[n] for n in stored.files if n.startswith(_PREFIX)},
             stored["pooled"],
             stored["chunk"],
         )

@@ -76,11 +76,8 @@ def _chunks(heads: Engine, samples: Samples, pooled: Float32) -> Float32:
     poses = len(samples.chunk) // len(pooled)
     for row in range(len(chunks)):
         np.copyto(heads.inputs["pooled"][0], pooled[row // poses])
-        if "joints" in heads.inputs:
-            np.copyto(heads.inputs["joints"][0], samples.joints[row])
-        for name, readings in samples.sensors.items():
-            buffer = heads.inputs[name]
-            np.copyto(buffer, readings[row].reshape(buffer.shape))
+        for name, values in samples.inputs.items():
+            np.copyto(heads.inputs[name][0], values[row])
         heads.start()
         heads.wait()
         chunks[row] = heads.outputs["chunk"][0]

@@ -43,6 +43,11 @@ def main(options: argparse.Namespace) -> int:
 def describe(manifest: Manifest) -> list[str]:
     """The manifest's facts, a line each."""
     backbone, heads, machine = manifest.backbone, manifest.heads, manifest.machine
+    target = (
+        "any machine (a bundle)"
+        if machine is None
+        else " · ".join(msgspec.structs.astuple(machine))
+    )
     lines = [
         f"backbone   {backbone.model_id} ({backbone.recipe}), weights {backbone.weights}, "
         f"licence {backbone.licence}",
@@ -51,7 +56,7 @@ def describe(manifest: Manifest) -> list[str]:
         f"heads      {heads.head_type} {heads.control_mode}, {len(heads.joint_names)} joints"
         f"{' + base' if heads.base_velocity else ''}, {heads.steps} steps, from {heads.checkpoint}",
         f"made       {manifest.created} on {manifest.made_on} by neon-edge {manifest.neon_edge}",
-        f"for        {'a bundle: any machine' if machine is None else msgspec.json.encode(machine).decode()}",
+        f"for        {target}",
     ]
     lines += [_part(part) for part in (*backbone.parts, heads.part)]
     for gate in manifest.gates:

@@ -30,7 +30,9 @@ class Backbone:
     def __init__(self, manifest: BackboneManifest, directory: Path, engines: list[Engine]) -> None:
         self._engines = engines
         self._preprocessor = Preprocessor(manifest.image)
-        self._prompt = PromptEncoder(manifest.prompt, directory, manifest.tokens)
+        self._prompt = PromptEncoder(
+            manifest.prompt, directory, manifest.tokens, manifest.image.count
+        )
         self._pictures = manifest.image.count
         self._hosted, self._links = _wire(engines)
         self.pooled: Float32 = engines[-1].outputs["pooled"].reshape(-1)

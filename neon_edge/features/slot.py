@@ -21,6 +21,7 @@ import struct
 import zlib
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 
@@ -56,6 +57,9 @@ def create_slot(path: Path, width: int) -> None:
     partial.replace(path)
 
 
+M = TypeVar("M", bound="_Mapping")
+
+
 class _Mapping:
     """The mapped file, its geometry checked."""
 
@@ -86,7 +90,7 @@ class _Mapping:
         self._map.close()
         self._file.close()
 
-    def __enter__(self) -> _Mapping:
+    def __enter__(self: M) -> M:
         return self
 
     def __exit__(

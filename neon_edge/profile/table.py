@@ -1,4 +1,4 @@
-"""The per-stage table, as text: milliseconds, p50 / p99 / max, and the budget where there is one."""
+"""The per-stage table as text: milliseconds, p50 / p99 / max, and the budget where one is."""
 
 from __future__ import annotations
 

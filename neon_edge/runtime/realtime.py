@@ -1,4 +1,4 @@
-"""Entering real time: each thing that cannot be had is one warning with its fix, never a failure."""
+"""Entering real time: what cannot be had is one warning with its fix, and never a failure."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ HOPELESS = (UsageWrong.exit_code, DeviceMissing.exit_code, ConfigWrong.exit_code
 """Exit codes that a restart does not mend."""
 
 
-class ChildFailed(Exception):  # noqa: N818
+class ChildFailed(Exception):
     """A child that the run needs ended with this exit code and has told why on stderr."""
 
     def __init__(self, name: str, code: int) -> None:

