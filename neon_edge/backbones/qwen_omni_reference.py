@@ -1,0 +1,86 @@
+"""Qwen2.5-Omni through transformers' ordinary path: what every graph of ours is measured against.
+
+Nothing of `qwen_omni_torch`'s graphs is used: token ids with picture placeholders, transformers'
+image processor, its scatter, its positions, its masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from neon_edge.backbones.contract import Tap, TensorSource
+from neon_edge.backbones.qwen_omni import QwenOmniConfig
+from neon_edge.backbones.qwen_omni_torch import empty_thinker, filled
+from neon_edge.engine.manifest import ImageGeometry
+from neon_edge.types import Float32, UInt8
+
+
+class QwenOmniReference:
+    """The family's `Reference`."""
+
+    def __init__(
+        self, config: QwenOmniConfig, image: ImageGeometry, tap: Tap, source: TensorSource
+    ) -> None:
+        self._image = image
+        self._tap = tap
+        self._model = filled(empty_thinker(config), "", source)
+        # Rotary frequencies are computed, not stored, and the meta device computed nothing.
+        settings = self._model.config
+        self._model.visual.rotary_pos_emb = modeling.Qwen2_5OmniVisionRotaryEmbedding(
+            settings.vision_config
+        )
+        self._model.language_model.rotary_emb = modeling.Qwen2_5OmniRotaryEmbedding(
+            settings.text_config
+        )
+        self._processor = Qwen2VLImageProcessorPil(
+            patch_size=image.patch,
+            temporal_patch_size=image.temporal,
+            merge_size=image.merge,
+            image_mean=list(image.mean),
+            image_std=list(image.std),
+        )
+
+    def pooled(self, pictures: Sequence[UInt8], token_ids: Sequence[int]) -> Float32:
+        """Mean over all tokens of the last hidden state, (width,)."""
+        ids = torch.tensor([list(token_ids)])
+        seen = self._processor(
+            [resized(picture, self._image) for picture in pictures], return_tensors="pt"
+        )
+        before_norm: list[torch.Tensor] = []
+        tap = self._model.language_model.norm.register_forward_pre_hook(
+            lambda _, arguments: before_norm.append(arguments[0])
+        )
+        try:
+            with torch.no_grad():
+                result: Any = self._model(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    pixel_values=seen["pixel_values"],
+                    image_grid_thw=seen["image_grid_thw"],
+                    output_hidden_states=True,
+                    use_cache=False,
+                )
+        finally:
+            tap.remove()
+        last = result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
+        pooled: Float32 = last.mean(dim=1)[0].numpy()
+        return pooled
+
+
+def resized(picture: UInt8, image: ImageGeometry) -> UInt8:
+    """At the fixed geometry, by Pillow's bicubic filter: across, then down.
+
+    In two calls, because Pillow 13 chooses the order by the picture's shape, while earlier
+    versions and torchvision always go across first.
+    """
+    from PIL import Image
+
+    bicubic = Image.Resampling.BICUBIC
+    across = Image.fromarray(picture).resize((image.width, picture.shape[0]), bicubic)
+    return np.asarray(across.resize((image.width, image.height), bicubic))

@@ -1,0 +1,123 @@
+"""A recipe and weights → the backbone's portable bundle: one ONNX graph a part, and its host side.
+
+    open_weights ─▶ tokenizer.json, embeddings.npy, part.onnx … ─▶ BackboneManifest
+
+Parts are made, written and dropped one after the other: the peak is the largest part, not the
+model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from tokenizers import Tokenizer
+
+from neon_edge.backbones import Adaptor, PartPlan
+from neon_edge.build.graph import export_graph
+from neon_edge.build.recipe import Recipe
+from neon_edge.build.tokenizer import open_tokenizer
+from neon_edge.build.weights import Weights, open_weights
+from neon_edge.engine.files import sha256_file
+from neon_edge.engine.manifest import BackboneManifest, Part, Prompt
+from neon_edge.errors import ConfigWrong
+
+TOKENIZER = "tokenizer.json"
+EMBEDDINGS = "embeddings.npy"
+
+
+def export_backbone(
+    recipe: Recipe, weights: str | Weights | None, directory: Path
+) -> BackboneManifest:
+    """Write graphs, embedding table and tokenizer into `directory`; say what they are.
+
+    Raises `ConfigWrong` where the weights are not the recipe's.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    source = weights if isinstance(weights, Weights) else open_weights(weights, recipe)
+    adaptor = recipe.adaptor
+    tokenizer = open_tokenizer(source, adaptor)
+    tokenizer.save(str(directory / TOKENIZER))
+    prompt = tokenised(adaptor, tokenizer, recipe.text.cut.text_tokens)
+    write_embeddings(recipe, source, directory / EMBEDDINGS)
+    parts = [write_part(plan, source, directory) for plan in adaptor.parts(prompt)]
+    text, image, digest = recipe.text, adaptor.image, source.sha256
+    return BackboneManifest(
+        recipe=text.name,
+        family=text.family,
+        model_id=text.model_id,
+        revision=text.revision,
+        licence=text.licence,
+        weights=source.origin,
+        weights_sha256=digest,
+        tap=text.cut.tap,
+        pooled_width=adaptor.width,
+        tokens=prompt.text_tokens + image.count * image.picture_tokens,
+        model_hash=model_hash(recipe, prompt, digest, sha256_file(directory / TOKENIZER)),
+        image=image,
+        prompt=prompt,
+        parts=parts,
+    )
+
+
+def write_part(plan: PartPlan, source: Weights, directory: Path) -> Part:
+    """Make one part's module, write its graph, let both go."""
+    file = directory / f"{plan.name}.onnx"
+    export_graph(plan.module(source), plan, file)
+    return Part(
+        name=plan.name,
+        onnx=file.name,
+        onnx_sha256=sha256_file(file),
+        inputs=list(plan.inputs),
+        outputs=list(plan.outputs),
+    )
+
+
+def write_embeddings(recipe: Recipe, source: Weights, path: Path) -> None:
+    """The embedding table (vocabulary, width) as .npy, to be memory-mapped on the robot."""
+    table = source.tensor(recipe.adaptor.embedding).numpy()
+    dtype = np.dtype(recipe.text.embeddings)
+    if np.abs(table).max() > np.finfo(dtype).max:
+        raise ConfigWrong(
+            "the embedding table does not fit its recipe's type",
+            f"largest magnitude {np.abs(table).max():.3g}, {dtype} ends at {np.finfo(dtype).max}",
+            'set embeddings = "float32"',
+        )
+    np.save(path, table.astype(dtype, copy=False))
+
+
+def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, text_tokens: int) -> Prompt:
+    """The chat template as ids. Raises `ConfigWrong` where it leaves an instruction no room."""
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    template, count = adaptor.template, adaptor.image.count
+    before, separator = ids(template.before), ids(template.separator)
+    between, after = ids(template.between), ids(template.after)
+    taken = len(before) + len(separator) * (count - 1) + len(between) + len(after)
+    if taken >= text_tokens:
+        raise ConfigWrong(
+            "the chat template leaves no room for an instruction",
+            f"it takes {taken} of text_tokens = {text_tokens}",
+            "raise text_tokens in the recipe",
+        )
+    return Prompt(
+        before=before,
+        between=between,
+        after=after,
+        text_tokens=text_tokens,
+        pad_id=adaptor.special_tokens[adaptor.pad_token],
+        tokenizer=TOKENIZER,
+        embeddings=EMBEDDINGS,
+        separator=separator if count > 1 else [],
+    )
+
+
+def model_hash(recipe: Recipe, prompt: Prompt, weights_sha256: str, tokenizer_sha256: str) -> str:
+    """16 hex digits over everything that shapes the features."""
+    digest = hashlib.sha256(recipe.config_bytes)
+    digest.update(msgspec.json.encode([prompt, weights_sha256, tokenizer_sha256], order="sorted"))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,85 @@
+"""A torch module with fixed shapes → one ONNX file, the same bytes every time."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neon_edge.backbones import PartPlan
+from neon_edge.engine.files import weights_of
+
+OPSET = 18
+"""The exporter's own, so that nothing is converted; TensorRT 10.3 reads up to 20."""
+
+_INLINE_LIMIT_BYTES = 1 << 30
+"""A protobuf file ends at 2 GiB; well before that, weights move into a file of their own."""
+
+
+def export_graph(module: torch.nn.Module, plan: PartPlan, path: Path) -> None:
+    """Write `module` to `path`, and to `weights_of(path)` what is too large for one file."""
+    arguments = tuple(
+        torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in plan.inputs
+    )
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            arguments,
+            input_names=[spec.name for spec in plan.inputs],
+            output_names=[spec.name for spec in plan.outputs],
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    _strip(program.model)
+    _save(program.model, path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of libraries that are absent and of its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: Any) -> None:
+    """Drop what the exporter notes down: stack traces with this machine's paths."""
+    model.metadata_props.clear()
+    model.doc_string = None
+    for function in model.functions.values():
+        function.metadata_props.clear()
+    for graph in model.graphs():
+        graph.metadata_props.clear()
+        for node in graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in node.outputs:
+                value.metadata_props.clear()
+        for value in [*graph.inputs, *graph.initializers.values()]:
+            value.metadata_props.clear()
+
+
+def _save(model: Any, path: Path) -> None:
+    import onnx_ir
+
+    size = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    beside = weights_of(path)
+    beside.unlink(missing_ok=True)
+    onnx_ir.save(
+        model, str(path), external_data=beside.name if size > _INLINE_LIMIT_BYTES else None
+    )

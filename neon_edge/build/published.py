@@ -1,0 +1,182 @@
+"""A published checkpoint on disk: safetensors shards, their index, and config.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from neon_edge.engine.files import sha256_file
+from neon_edge.errors import ConfigWrong
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_WANTED = ["*.safetensors", INDEX, "*.json", "merges.txt"]
+_SHOWN = 3
+
+
+class PublishedFiles:
+    """Which file holds which tensor. Opens files, reads no weights until asked."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._place = _places(directory)
+
+    def file_of(self, name: str) -> Path:
+        """The file that holds tensor `name`."""
+        return self._place[name]
+
+    def check(
+        self, shapes: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...], recipe: str
+    ) -> None:
+        """Names and shapes, strictly. Raises `ConfigWrong` naming the first tensor that differs."""
+        self._check_names(shapes, prefixes, recipe)
+        for file in sorted({self._place[name] for name in shapes}):
+            with _opened(file) as tensors:
+                held = set(tensors.keys())
+                for name in (name for name in shapes if self._place[name] == file):
+                    if name not in held:
+                        raise _wrong(name, f"{file} does not hold it, its index says so", recipe)
+                    shape = tuple(tensors.get_slice(name).get_shape())
+                    if shape != shapes[name]:
+                        facts = f"shape {shape} in {file}, the recipe makes it {shapes[name]}"
+                        raise _wrong(name, facts, recipe)
+
+    def check_settings(self, settings: Mapping[str, Any], recipe: str) -> None:
+        """Settings that config.json states must be the recipe's; a key it lacks is not checked."""
+        path = self._directory / "config.json"
+        if not path.exists():
+            return
+        published = _json(path)
+        for key, ours in settings.items():
+            theirs = _dotted(published, key)
+            if theirs is not None and theirs != ours:
+                raise ConfigWrong(
+                    f"these weights are not those of recipe {recipe!r}",
+                    f"{path}: {key} is {theirs}, the recipe says {ours}",
+                    "use the weights that the recipe names",
+                )
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor as stored. Raises `ConfigWrong` where the file ends early."""
+        file = self._place[name]
+        with _opened(file) as tensors:
+            try:
+                return cast("torch.Tensor", tensors.get_tensor(name))
+            except SafetensorError as failure:
+                raise _damaged(file, failure) from failure
+
+    def sha256(self, names: Iterable[str]) -> str:
+        """Of the files that hold `names`, in the order of their file names."""
+        digest = hashlib.sha256()
+        for file in sorted({self._place[name] for name in names}):
+            digest.update(bytes.fromhex(sha256_file(file)))
+        return digest.hexdigest()
+
+    def _check_names(
+        self, shapes: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...], recipe: str
+    ) -> None:
+        missing = [name for name in shapes if name not in self._place]
+        if missing:
+            raise _wrong(missing[0], f"not in {self._directory}{_others(missing)}", recipe)
+        unknown = [name for name in self._place if name.startswith(prefixes) and name not in shapes]
+        if unknown:
+            facts = f"in {self._place[unknown[0]]}, unknown to the recipe{_others(unknown)}"
+            raise _wrong(unknown[0], facts, recipe)
+
+
+def fetch(hub_id: str, revision: str) -> Path:
+    """Download a checkpoint (or find it in the hub's cache). Raises `ConfigWrong`."""
+    if _HUB_ID.fullmatch(hub_id) is None:
+        raise ConfigWrong(
+            f"no weights called {hub_id!r}",
+            "it is no directory, no hub id (OWNER/NAME) and no random:SEED",
+            "give one of the three with --weights",
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_WANTED))
+    except Exception as failure:
+        raise ConfigWrong(
+            f"{hub_id} cannot be downloaded",
+            f"revision {revision}: {' '.join(str(failure).split())[:300]}",
+            "download it where there is a network and give its directory with --weights",
+        ) from failure
+
+
+def _places(directory: Path) -> dict[str, Path]:
+    index = directory / INDEX
+    if index.exists():
+        places = {name: directory / file for name, file in _json(index)["weight_map"].items()}
+        for file in sorted(set(places.values())):
+            if not file.exists():
+                raise ConfigWrong(
+                    "a shard of the weights is missing",
+                    f"{file}, named in {index}",
+                    "download it again",
+                )
+        return places
+    single = directory / SINGLE
+    if not single.exists():
+        raise ConfigWrong(
+            f"no weights in {directory}",
+            f"neither {INDEX} nor {SINGLE}",
+            "give the directory of a published checkpoint",
+        )
+    with _opened(single) as tensors:
+        return dict.fromkeys(tensors.keys(), single)
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return safe_open(str(file), framework="pt")
+    except (SafetensorError, OSError) as failure:
+        raise _damaged(file, failure) from failure
+
+
+def _damaged(file: Path, failure: Exception) -> ConfigWrong:
+    return ConfigWrong(
+        f"{file.name} is damaged or cut off",
+        f"{file}, {file.stat().st_size} bytes: {failure}",
+        "download it again",
+    )
+
+
+def _wrong(name: str, facts: str, recipe: str) -> ConfigWrong:
+    return ConfigWrong(
+        f"these weights are not those of recipe {recipe!r}: tensor {name!r}",
+        facts,
+        "use the weights that the recipe names",
+    )
+
+
+def _others(names: list[str]) -> str:
+    rest = names[1 : 1 + _SHOWN]
+    more = len(names) - 1 - len(rest)
+    return (f"; also {', '.join(rest)}" if rest else "") + (f" and {more} more" if more else "")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as failure:
+        raise ConfigWrong(
+            f"{path.name} is damaged", f"{path}: {failure}", "download it again"
+        ) from failure
+
+
+def _dotted(table: Any, key: str) -> Any:
+    for step in key.split("."):
+        if not isinstance(table, dict) or step not in table:
+            return None
+        table = table[step]
+    return table

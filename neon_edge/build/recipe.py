@@ -1,0 +1,118 @@
+"""A recipe is tracked text that says how a backbone becomes plans: engines/NAME/recipe.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from neon_edge.backbones import Adaptor, Cut, adaptor_class
+from neon_edge.config import decode_toml
+from neon_edge.errors import ConfigWrong
+
+FILE_NAME = "recipe.toml"
+ENGINES = Path("engines")
+
+Config = TypeVar("Config")
+Precision = Literal["fp32", "fp16", "bf16"]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Gates(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a build must reach; above either, it fails."""
+
+    pooled_relative: Positive
+    """Largest error of the pooled features over their largest magnitude."""
+    joint_rad: Positive
+    """Largest joint error in rad (rad/s or m/s for base velocities)."""
+
+
+class _Family(Struct):
+    family: str
+
+
+class RecipeText(Struct, Generic[Config], frozen=True, forbid_unknown_fields=True):
+    """The file, word for word; `config` is the family's own table."""
+
+    name: str
+    family: str
+    model_id: str
+    """Where the weights are published; the manifest records it."""
+    revision: str
+    licence: str
+    weights: str
+    """The default: a directory, a hub id, or random:SEED."""
+    cut: Cut
+    config: Config
+    gates: Gates
+    precision: Precision = "fp32"
+    embeddings: Literal["float32", "float16"] = "float32"
+    """How the embedding table is stored; rows are widened when they are gathered."""
+
+
+class Recipe:
+    """A recipe that has been read, and the adaptor it configures."""
+
+    def __init__(self, text: RecipeText[Any], directory: Path) -> None:
+        self.text = text
+        self.directory = directory
+        self.adaptor: Adaptor = adaptor_class(text.family)(text.config, text.cut)
+
+    @property
+    def name(self) -> str:
+        """As the file says it."""
+        return self.text.name
+
+    @property
+    def gates(self) -> Gates:
+        """What a build must reach."""
+        return self.text.gates
+
+    @property
+    def config_bytes(self) -> bytes:
+        """Configuration and cut in one canonical form, for hashing."""
+        return msgspec.json.encode(
+            [self.text.family, self.text.config, self.text.cut, self.text.precision],
+            order="sorted",
+        )
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The recipe.toml that NAME, DIR or FILE means. Raises `ConfigWrong` with what there is."""
+    given = Path(name)
+    candidates = [given, given / FILE_NAME, ENGINES / given / FILE_NAME]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    there = ", ".join(sorted(path.parent.name for path in ENGINES.glob(f"*/{FILE_NAME}")))
+    raise ConfigWrong(
+        f"no recipe called {str(name)!r}",
+        f"looked for {', '.join(str(candidate) for candidate in candidates)}",
+        f"use one of {there}" if there else "run from the repository, or give the recipe's path",
+    )
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Find, decode and check a recipe. Never loads torch. Raises `ConfigWrong`."""
+    path = find_recipe(name)
+    family = adaptor_class(_family(path))
+    text = decode_toml(path, RecipeText[family.config_type])  # type: ignore[name-defined]
+    if text.precision != "fp32":
+        raise ConfigWrong(
+            f"{path}: precision {text.precision!r} cannot be built yet",
+            "the export writes fp32 graphs only",
+            'set precision = "fp32"',
+        )
+    return Recipe(text, path.parent)
+
+
+def _family(path: Path) -> str:
+    # Leniently, because which keys are allowed depends on the answer.
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=_Family).family
+    except (msgspec.DecodeError, ValueError, OSError) as failure:
+        raise ConfigWrong(
+            f"{path.name} names no backbone family", f"{path}: {failure}", "add family = NAME"
+        ) from None

@@ -1,0 +1,51 @@
+"""The backbone as its own library runs it, loaded once: what plans are verified against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neon_edge.build.recipe import Recipe
+from neon_edge.build.tokenizer import open_tokenizer
+from neon_edge.build.weights import Weights, open_weights
+from neon_edge.types import CameraFrame, Float32
+
+
+class ReferenceBackbone:
+    """Pictures and an instruction → pooled features, eager, float32, no padding, no graphs of ours.
+
+    The prompt is rendered as one text and tokenised whole. Needs the memory of the whole model.
+    """
+
+    def __init__(self, recipe: Recipe, weights: str | Weights | None = None) -> None:
+        source = weights if isinstance(weights, Weights) else open_weights(weights, recipe)
+        self._adaptor = recipe.adaptor
+        self._tokenizer = open_tokenizer(source, recipe.adaptor)
+        self._model = recipe.adaptor.reference(source)
+
+    def token_ids(self, pictures: int, instruction: str) -> list[int]:
+        """The whole sequence, the picture token once for every token of a picture."""
+        template, image = self._adaptor.template, self._adaptor.image
+        picture = template.picture * image.picture_tokens
+        text = (
+            template.before
+            + template.separator.join([picture] * pictures)
+            + template.between
+            + instruction
+            + template.after
+        )
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def pooled(self, frames: Sequence[CameraFrame], instruction: str) -> Float32:
+        """Pooled features (width,) float32."""
+        ids = self.token_ids(len(frames), instruction)
+        return self._model.pooled([frame.image for frame in frames], ids)
+
+
+def reference_pooled(
+    recipe: Recipe,
+    weights: str | Weights | None,
+    frames: Sequence[CameraFrame],
+    instruction: str,
+) -> Float32:
+    """One pass of a `ReferenceBackbone` that is loaded for it and dropped."""
+    return ReferenceBackbone(recipe, weights).pooled(frames, instruction)

@@ -1,0 +1,61 @@
+"""Pictures → patches, in the order and with the numbers of transformers' `Qwen2VLImageProcessor`.
+
+    uint8 (H, W, 3) ─ resize ─▶ (height, width, 3) ─ normalise ─ one strided copy ─▶ patches
+
+A patch row is (channel, temporal slice, patch row, patch column); rows stand merge block by merge
+block. NumPy only: this runs on the robot.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neon_edge.engine.manifest import ImageGeometry
+from neon_edge.errors import ConfigWrong
+from neon_edge.features.resize import Resizer
+from neon_edge.types import Float32, UInt8
+
+_LEVELS = 255.0
+
+
+class Preprocessor:
+    """One geometry, pictures of any size; what a size needs is made at its first picture."""
+
+    def __init__(self, geometry: ImageGeometry) -> None:
+        self._geometry = geometry
+        mean = np.asarray(geometry.mean, np.float32)
+        std = np.asarray(geometry.std, np.float32)
+        self._gain = np.float32(1.0) / (np.float32(_LEVELS) * std)
+        self._shift = -mean / std
+        self._resizers: dict[tuple[int, int], Resizer] = {}
+
+    def fill(self, image: UInt8, out: Float32) -> None:
+        """Write one RGB picture (height, width, 3) as patches into `out` (patches, patch_width).
+
+        `out` is a row range of the vision part's own input buffer. Raises `ConfigWrong` where the
+        picture is not one.
+        """
+        pixels = self._resizer(image)(image)
+        pixels *= self._gain
+        pixels += self._shift
+        geometry = self._geometry
+        merge, patch = geometry.merge, geometry.patch
+        down, across = geometry.grid[0] // merge, geometry.grid[1] // merge
+        blocks = pixels.reshape(down, merge, patch, across, merge, patch, 3)
+        ordered = blocks.transpose(0, 3, 1, 4, 6, 2, 5)
+        target = out.reshape(down, across, merge, merge, 3, geometry.temporal, patch, patch)
+        # A still picture is every temporal slice of its patch.
+        target[...] = ordered[:, :, :, :, :, None]
+
+    def _resizer(self, image: UInt8) -> Resizer:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ConfigWrong(
+                "this is not a picture",
+                f"shape {image.shape}, {image.dtype}",
+                "give RGB as (height, width, 3) uint8",
+            )
+        size = (image.shape[0], image.shape[1])
+        if size not in self._resizers:
+            target = (self._geometry.height, self._geometry.width)
+            self._resizers[size] = Resizer(size, target)
+        return self._resizers[size]
