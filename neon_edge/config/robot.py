@@ -42,6 +42,8 @@ class SerialBus(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     name: str
     channel: str
     baud: Annotated[int, Meta(gt=0)] = 1_000_000
+    fast_sync_read: bool = False
+    """All servos answer with one packet; X series firmware 45 and later."""
 
 
 class CanBus(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="can"):

@@ -1,0 +1,123 @@
+"""Starts the emulated motors in a process of their own and watches them from here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+import numpy as np
+
+from neon_edge.clock import MonotonicClock
+from neon_edge.config import RobotConfig
+from neon_edge.errors import DeviceMissing
+from neon_edge.sim.dynamics import Float64
+from neon_edge.sim.state import FILE_NAME, READY_NAME, SharedState
+from neon_edge.types import Int64
+
+START_NS = 20_000_000_000
+POLL_NS = 5_000_000
+STOP_S = 5.0
+
+
+class Simulation:
+    """Emulated motors that are running. Also a context manager: leaving it stops them."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], channels: dict[str, str], state: SharedState
+    ) -> None:
+        self._child = child
+        self._state = state
+        self.channels = channels
+        """Bus name to what its `channel` must be."""
+
+    @property
+    def pid(self) -> int:
+        """The process that the motors live in."""
+        return self._child.pid
+
+    def received(self) -> Int64:
+        """Joint commands that each motor has been given, (joints,)."""
+        return np.array(self._state.received)
+
+    def positions(self) -> Float64:
+        """Joint positions (joints,) in rad: the truth, not what the bus says."""
+        return np.array(self._state.position)
+
+    def stop(self) -> None:
+        """End the motors' process. Stopping twice is harmless."""
+        if self._child.poll() is None:
+            self._child.terminate()
+        try:
+            self._child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+    def unplug(self) -> None:
+        """Kill the motors at once, as a pulled plug would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def start_sim(config: RobotConfig, rundir: Path) -> Simulation:
+    """Emulate every bus of `config` whose channel is "sim"; give them when they answer.
+
+    Call it from a thread that outlives the simulation: the kernel ends the motors with the thread
+    that started them. Raises `DeviceMissing` when they do not come up.
+    """
+    rundir.mkdir(parents=True, exist_ok=True)
+    ready = rundir / READY_NAME
+    ready.unlink(missing_ok=True)
+    robot = rundir / "robot.json"
+    robot.write_bytes(msgspec.json.encode(config))
+    log = rundir / "sim.log"
+    with log.open("wb") as written:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "neon_edge.sim.main", str(robot), str(rundir), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=written,
+        )
+    clock = MonotonicClock()
+    deadline_ns = clock.now_ns() + START_NS
+    while not ready.exists():
+        if child.poll() is not None or clock.now_ns() > deadline_ns:
+            child.kill()
+            child.wait()
+            raise DeviceMissing(
+                "the emulated motors did not start",
+                log.read_text(encoding="utf-8", errors="replace").strip() or f"log {log} is empty",
+                "mend the robot file if it says so; otherwise this is our bug",
+            )
+        clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+    announced = json.loads(ready.read_text(encoding="utf-8"))
+    state = SharedState(rundir / FILE_NAME, len(config.joints), create=False)
+    return Simulation(child, announced["channels"], state)
+
+
+def with_channels(config: RobotConfig, channels: dict[str, str]) -> RobotConfig:
+    """The same robot with its buses on other channels; buses not named keep theirs."""
+    buses = [
+        msgspec.structs.replace(bus, channel=channels.get(bus.name, bus.channel))
+        for bus in config.buses
+    ]
+    return msgspec.structs.replace(config, buses=buses)

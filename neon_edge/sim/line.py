@@ -1,0 +1,54 @@
+"""The time that bytes take on a wire: one line for both directions, first come first sent."""
+
+from __future__ import annotations
+
+import heapq
+from typing import NamedTuple
+
+from neon_edge.sim.motors import Motors
+
+
+class Passage(NamedTuple):
+    """Bytes that have wholly passed at `due_ns`."""
+
+    due_ns: int
+    order: int
+    inbound: bool
+    raw: bytes
+
+
+class Line:
+    """What is on its way to the motors, and from them."""
+
+    def __init__(self, motors: Motors) -> None:
+        self._motors = motors
+        self._passing: list[Passage] = []
+        self._free_ns = 0
+        self._order = 0
+
+    @property
+    def next_due_ns(self) -> int | None:
+        """When the next bytes have passed; None while the line is quiet."""
+        return self._passing[0].due_ns if self._passing else None
+
+    def put(self, raw: bytes, now_ns: int) -> None:
+        """Bytes from the host, sent at `now_ns`."""
+        self._pass(raw, max(now_ns, self._free_ns), inbound=True)
+
+    def run(self, now_ns: int) -> list[bytes]:
+        """Let everything due pass; give what has arrived at the host."""
+        arrived = []
+        while self._passing and self._passing[0].due_ns <= now_ns:
+            passage = heapq.heappop(self._passing)
+            if not passage.inbound:
+                arrived.append(passage.raw)
+                continue
+            for reply in self._motors.hear(passage.raw, passage.due_ns):
+                free_ns = max(passage.due_ns, self._free_ns)
+                self._pass(reply.raw, free_ns + reply.delay_ns, inbound=False)
+        return arrived
+
+    def _pass(self, raw: bytes, start_ns: int, *, inbound: bool) -> None:
+        self._free_ns = start_ns + self._motors.wire_ns(raw)
+        self._order += 1
+        heapq.heappush(self._passing, Passage(self._free_ns, self._order, inbound, raw))

@@ -1,0 +1,44 @@
+"""What the emulated motors have been through, in a small file that other processes map.
+
+    magic 8 | joints u64 | joint commands received i64 (n) | position f64 (n)      native
+
+Each value is written and read whole (aligned, eight bytes); together they are not one instant.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.errors import DeviceMissing
+from neon_edge.sim.dynamics import Float64
+from neon_edge.types import Int64
+
+FILE_NAME = "sim.state"
+READY_NAME = "sim.json"
+_HEAD = struct.Struct("=8sQ")
+_MAGIC = b"neonsim1"
+
+
+class SharedState:
+    """The file, mapped. `received` and `position` are views of it, (joints,)."""
+
+    def __init__(self, path: Path, joints: int, *, create: bool) -> None:
+        size = _HEAD.size + 16 * joints
+        if create:
+            path.write_bytes(_HEAD.pack(_MAGIC, joints).ljust(size, b"\0"))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 0)
+        if self._map[: _HEAD.size] != _HEAD.pack(_MAGIC, joints) or len(self._map) != size:
+            raise DeviceMissing(
+                f"{path} is not the state of {joints} emulated joints",
+                f"{len(self._map)} bytes where {size} are expected",
+                "start the emulated motors again",
+            )
+        self.received: Int64 = np.frombuffer(self._map, np.int64, joints, _HEAD.size)
+        self.position: Float64 = np.frombuffer(
+            self._map, np.float64, joints, _HEAD.size + 8 * joints
+        )

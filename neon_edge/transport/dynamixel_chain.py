@@ -1,0 +1,200 @@
+"""Dynamixel servos in the tick: one sync write of goals and one sync read of states, in one go.
+
+Rungs: RUN, SCALE and HOLD send the command's position; the servo's own gains hold it there, within
+the current that gives the joint's effort. It has no damping mode, so DAMP and OFF both take the
+torque off, every tick, and goals are sent again only after `enable`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from neon_edge.clock import Clock
+from neon_edge.errors import DeviceMissing
+from neon_edge.transport.bus import Bus
+from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
+from neon_edge.transport.dynamixel_setup import DynamixelSetup, check_family, current_counts
+from neon_edge.transport.protocol import dynamixel
+from neon_edge.transport.protocol import dynamixel_table as table
+from neon_edge.transport.protocol.dynamixel import Instruction, Packet, Reading
+from neon_edge.transport.protocol.dynamixel_stream import StreamParser
+from neon_edge.types import BusFrame, JointCommand, JointState, Rung
+
+TRIPPED = 0xFF
+"""Fault: we were silent for so long that the servo's watchdog must be taken as tripped."""
+TRIP_SHARE = 0.9
+"""Of the watchdog's time; servos count it in their own 20 ms steps."""
+
+
+class DynamixelChain:
+    """The Dynamixel servos of one serial line."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        placed: Sequence[Placed],
+        counters: JointCounters,
+        clock: Clock,
+        *,
+        fast: bool,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._counters = counters
+        self._fast = fast
+        self._servos = check_family(bus.name, [p.joint for p in placed])
+        self._parser = StreamParser()
+        self._setup = DynamixelSetup(bus, self._parser, clock)
+        self._axes = Axes(placed)
+        self._ids = [servo.motor.id for servo in self._servos]
+        self._place = {servo: k for k, servo in enumerate(self._ids)}
+        self._turns = np.array([s.motor.counts_per_turn for s in self._servos], np.float64)
+        self._awaited = np.zeros(len(placed), np.bool_)
+        ask = dynamixel.fast_sync_read if fast else dynamixel.sync_read
+        self._request = ask(table.PRESENT, table.PRESENT_BYTES, self._ids)
+        self._torque_off = dynamixel.sync_write(
+            table.TORQUE_ENABLE, 1, [(servo, b"\0") for servo in self._ids]
+        )
+        self._goals = struct.Struct("<HH" + "Bi" * len(placed))
+        self._fields = [table.GOAL_POSITION, 4, *(x for i in self._ids for x in (i, 0))]
+        watchdogs = [s.motor.watchdog_ms for s in self._servos if s.motor.watchdog_ms]
+        self._silence_ns = int(min(watchdogs) * 1e6 * TRIP_SHARE) if watchdogs else None
+        self._written_ns = 0
+        self._enabled = False
+
+    def set_up(self) -> None:
+        """Find every servo, compare it with the robot file, arm its watchdog."""
+        for servo in self._servos:
+            self._setup.identify(servo)
+            self._setup.put(servo, table.GOAL_CURRENT, current_counts(servo), 2)
+            self._setup.arm_watchdog(servo)
+
+    def measure(self) -> Float64:
+        """Joint positions (n,) in rad."""
+        counts = [
+            table.decode_present(values)[2]
+            for values in self._setup.ask_all(self._servos, table.PRESENT, table.PRESENT_BYTES)
+        ]
+        turns = self._turns
+        return self._axes.joint_positions((np.array(counts) - turns / 2) * (math.tau / turns))
+
+    def prepare(self) -> None:
+        """Clear the watchdogs, tripped or not."""
+        for servo in self._servos:
+            self._setup.put(servo, table.BUS_WATCHDOG, 0, 1)
+
+    def enable(self) -> None:
+        """Goal to the pose just measured, then torque on: a servo moves to whatever goal it has."""
+        pose = self._axes.sign * self.measure() + self._axes.offset
+        counts = table.counts_from_positions(pose, self._turns).tolist()
+        self._bus.send([BusFrame(0, self._goal_packet(counts))])
+        self._counters.sent[self._axes.index] += 1
+        self._confirm(table.GOAL_POSITION, [struct.pack("<i", count) for count in counts])
+        self._switch(table.TORQUE_ENABLE, [b"\1"] * len(counts))
+        steps = [table.watchdog_register(servo.motor.watchdog_ms) for servo in self._servos]
+        self._switch(table.BUS_WATCHDOG, [bytes((step,)) for step in steps])
+        self._awaited[:] = False
+        self._counters.faults[self._axes.index] = 0
+        self._written_ns = self._clock.now_ns()
+        self._enabled = True
+
+    def _switch(self, address: int, values: Sequence[bytes]) -> None:
+        pairs = zip(self._ids, values, strict=True)
+        self._bus.send([BusFrame(0, dynamixel.sync_write(address, len(values[0]), pairs))])
+        self._confirm(address, values)
+
+    def _confirm(self, address: int, values: Sequence[bytes]) -> None:
+        """Sync writes are not answered; what reads back has been taken."""
+        found = self._setup.ask_all(self._servos, address, len(values[0]))
+        for servo, wanted, held in zip(self._servos, values, found, strict=True):
+            if wanted != held:
+                raise DeviceMissing(
+                    f"joint {servo.joint.name!r} does not obey",
+                    f"servo {servo.motor.id} holds {held.hex(' ')} at {address}, was sent "
+                    f"{wanted.hex(' ')}",
+                    "reboot the servo",
+                )
+
+    def disable(self) -> None:
+        """Torque off, read back; then the watchdog, which has nothing left to guard."""
+        self._enabled = False
+        self._awaited[:] = False
+        self._bus.send([BusFrame(0, self._torque_off)])
+        for servo in self._servos:
+            self._setup.put(servo, table.TORQUE_ENABLE, 0, 1)
+            self._setup.put(servo, table.BUS_WATCHDOG, 0, 1)
+
+    def read(self, state: JointState) -> None:
+        """Take in the answers that have arrived."""
+        now_ns = self._clock.now_ns()
+        for frame in self._bus.receive_ready():
+            for packet in self._parser.feed(frame.payload):
+                for reading in self._readings(packet):
+                    self._take(reading, state, now_ns)
+        self._bus.counters.crc_errors = self._parser.crc_errors
+
+    def _readings(self, packet: Packet) -> list[Reading]:
+        if packet.instruction != Instruction.STATUS:
+            return []
+        try:
+            if packet.servo == dynamixel.BROADCAST:
+                return dynamixel.split_fast_status(packet, table.PRESENT_BYTES)
+            return [dynamixel.split_status(packet)]
+        except ValueError:
+            # A valid packet that answers something else, from before or from another host.
+            return []
+
+    def _take(self, reading: Reading, state: JointState, now_ns: int) -> None:
+        place = self._place.get(reading.servo)
+        if place is None or len(reading.values) != table.PRESENT_BYTES:
+            return
+        joint = self._axes.places[place]
+        self._counters.faults[joint] |= reading.error & dynamixel.ALERT
+        if reading.error & ~dynamixel.ALERT:
+            return
+        current, velocity, count = table.decode_present(reading.values)
+        motor = self._servos[place].motor
+        at_motor = (
+            table.position_from_count(count, motor.counts_per_turn),
+            velocity * motor.velocity_unit,
+            current * motor.torque_per_count,
+        )
+        self._axes.store(state, place, at_motor, now_ns)
+        self._awaited[place] = False
+        self._counters.received[joint] += 1
+
+    def write(self, command: JointCommand) -> int:
+        """Goals and a request for states. Servos that are off are only asked, and kept off."""
+        self._counters.missing[self._axes.index] += self._awaited
+        self._awaited[:] = True
+        self._notice_silence()
+        if command.rung >= Rung.DAMP:
+            self._enabled = False
+        if not self._enabled:
+            # Asking feeds the watchdog, so a servo that should be off is told so every time.
+            self._bus.send([BusFrame(0, self._torque_off + self._request)])
+            return 0
+        positions = self._axes.motor_positions(command.position)
+        counts = table.counts_from_positions(positions, self._turns).tolist()
+        self._bus.send([BusFrame(0, self._goal_packet(counts) + self._request)])
+        self._counters.sent[self._axes.index] += 1
+        return len(counts)
+
+    def _notice_silence(self) -> None:
+        now_ns = self._clock.now_ns()
+        silent_ns = now_ns - self._written_ns
+        self._written_ns = now_ns
+        if self._enabled and self._silence_ns is not None and silent_ns > self._silence_ns:
+            # A tripped servo ignores goals without a word; a poll would keep it alive like that.
+            self._enabled = False
+            self._counters.faults[self._axes.index] = TRIPPED
+
+    def _goal_packet(self, counts: Sequence[int]) -> bytes:
+        self._fields[3::2] = counts
+        return dynamixel.encode(
+            dynamixel.BROADCAST, Instruction.SYNC_WRITE, self._goals.pack(*self._fields)
+        )

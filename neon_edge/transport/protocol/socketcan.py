@@ -1,0 +1,59 @@
+"""The kernel's CAN structs as bytes: what a SocketCAN socket, or its Unix twin, carries.
+
+    can_frame     id u32 | length u8 | 3 reserved            | payload 8      16 bytes, native
+    canfd_frame   id u32 | length u8 | flags u8 | 2 reserved | payload 64     72 bytes, native
+
+Source: Linux include/uapi/linux/can.h and can/error.h.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from neon_edge.types import BusFrame
+
+CLASSIC = struct.Struct("=IB3x8s")
+FLEXIBLE = struct.Struct("=IBB2x64s")
+
+EXTENDED_FLAG = 0x8000_0000
+REMOTE_FLAG = 0x4000_0000
+ERROR_FLAG = 0x2000_0000
+BUS_OFF = 0x40
+"""In an error frame's id: the controller has taken itself off the bus."""
+BIT_RATE_SWITCH = 0x01
+FD_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
+
+
+def encode_frame(frame: BusFrame) -> bytes:
+    """The kernel's struct. Raises `ValueError` for an id or a length that CAN does not have."""
+    arbitration_id, payload, extended, fd, bit_rate_switch = frame
+    if not 0 <= arbitration_id <= (0x1FFF_FFFF if extended else 0x7FF):
+        raise ValueError(f"arbitration id {arbitration_id:#x} does not fit")
+    word = arbitration_id | EXTENDED_FLAG if extended else arbitration_id
+    if fd:
+        if len(payload) not in FD_LENGTHS:
+            raise ValueError(f"{len(payload)} bytes is not a CAN FD length")
+        return FLEXIBLE.pack(word, len(payload), BIT_RATE_SWITCH * bit_rate_switch, payload)
+    if len(payload) > 8:
+        raise ValueError(f"{len(payload)} bytes do not fit a classic frame")
+    return CLASSIC.pack(word, len(payload), payload)
+
+
+def decode_frame(raw: bytes) -> BusFrame | None:
+    """A struct as it came; None for remote frames and for anything that is not a CAN struct.
+
+    Error frames come back with ERROR_FLAG still in their id.
+    """
+    if len(raw) == CLASSIC.size:
+        word, length, payload = CLASSIC.unpack(raw)
+        fd, switch, longest = False, False, 8
+    elif len(raw) == FLEXIBLE.size:
+        word, length, flags, payload = FLEXIBLE.unpack(raw)
+        fd, switch, longest = True, bool(flags & BIT_RATE_SWITCH), 64
+    else:
+        return None
+    if length > longest or word & REMOTE_FLAG:
+        return None
+    extended = bool(word & EXTENDED_FLAG)
+    kept = word & ~EXTENDED_FLAG
+    return BusFrame(kept, payload[:length], extended, fd, switch)

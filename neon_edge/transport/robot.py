@@ -1,0 +1,166 @@
+"""A robot's joints: brought up with every doubt removed, then one exchange a tick."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from neon_edge.clock import Clock
+from neon_edge.config import Bus as BusConfig
+from neon_edge.config import RobotConfig, SerialBus
+from neon_edge.errors import DeviceMissing, NeonEdgeError
+from neon_edge.transport.bus import Bus, BusCounters, open_bus
+from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
+from neon_edge.transport.damiao_chain import DamiaoChain
+from neon_edge.transport.dynamixel_chain import DynamixelChain
+from neon_edge.types import Float32, JointCommand, JointState
+
+AGREE_RAD = 0.02
+"""Two measurements of a robot at rest differ by less."""
+
+
+class Robot:
+    """All joints over all buses. Made by `open_robot`; one thread owns it."""
+
+    def __init__(
+        self,
+        config: RobotConfig,
+        buses: Sequence[Bus],
+        chains: Sequence[Chain],
+        counters: JointCounters,
+    ) -> None:
+        n = len(config.joints)
+        self.joint_names = config.joint_names
+        self.counters = counters
+        """Per joint: sent, received, missing, faults."""
+        self.bus_counters: dict[str, BusCounters] = {bus.name: bus.counters for bus in buses}
+        self._chains = chains
+        self._places = [
+            [k for k, joint in enumerate(config.joints) if joint.bus == bus.name] for bus in buses
+        ]
+        self._state = JointState(
+            np.zeros(n, np.float32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.int64),
+        )
+
+    def read(self) -> JointState:
+        """What every motor answered to the previous `write`, without waiting.
+
+        `received_ns` is when the answer was taken off the bus. The arrays are overwritten by the
+        next call. Raises `BusFailed`.
+        """
+        for chain in self._chains:
+            chain.read(self._state)
+        return self._state
+
+    def write(self, command: JointCommand) -> int:
+        """Send every joint its command and ask for its state; give joint commands sent.
+
+        Motors that are off (before `enable`, after DAMP or OFF where the family says so, after a
+        tripped watchdog) are asked for their state and sent nothing. Raises `TypeError` for what
+        safety has not let through, `ValueError` for what fits no frame, `BusFailed`.
+        """
+        if type(command) is not JointCommand:
+            raise TypeError("a bus carries nothing but a JointCommand")
+        sent = 0
+        for chain in self._chains:
+            sent += chain.write(command)
+        return sent
+
+    def measure(self) -> Float32:
+        """Joint positions (joints,) in rad, asked for twice. Raises `DeviceMissing` if they differ.
+
+        Waits for the answers: not for the tick.
+        """
+        first, second = self._measure_once(), self._measure_once()
+        apart = np.abs(first - second)
+        worst = int(np.argmax(apart))
+        if not apart[worst] <= AGREE_RAD:
+            raise DeviceMissing(
+                f"joint {self.joint_names[worst]!r} does not stand still",
+                f"{first[worst]:.4f} rad, then {second[worst]:.4f} rad",
+                "support the robot until it rests; if it does, check the encoder",
+            )
+        return second.astype(np.float32)
+
+    def _measure_once(self) -> Float64:
+        pose = np.full(len(self.joint_names), np.nan)
+        for chain, places in zip(self._chains, self._places, strict=True):
+            pose[places] = chain.measure()
+        return pose
+
+    def enable(self) -> Float32:
+        """Torque on without a jump; give the measured pose (joints,) that is now held.
+
+        Also the explicit re-arming after DAMP, OFF or a tripped watchdog. From here the watchdogs
+        run: the first `write` must follow within the shortest of them.
+        """
+        for chain in self._chains:
+            chain.prepare()
+        pose = self.measure()
+        for chain in self._chains:
+            chain.enable()
+        return pose
+
+    def disable(self) -> None:
+        """The declared stop: torque off everywhere, even where one bus fails.
+
+        Raises the first failure after all buses have been tried.
+        """
+        failures = []
+        for chain in self._chains:
+            try:
+                chain.disable()
+            except NeonEdgeError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+
+@contextlib.contextmanager
+def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
+    """Open every bus, check every motor against the robot file, arm the watchdogs, measure.
+
+    Leaving the context takes the torque off and closes the buses. Raises `DeviceMissing` for what
+    is absent or silent, `ConfigWrong` for what is not as the robot file says.
+    """
+    with contextlib.ExitStack() as opened:
+        counters = joint_counters(len(config.joints))
+        buses: list[Bus] = []
+        chains: list[Chain] = []
+        for bus_config in config.buses:
+            placed = [
+                Placed(k, joint)
+                for k, joint in enumerate(config.joints)
+                if joint.bus == bus_config.name
+            ]
+            if not placed:
+                continue
+            bus = open_bus(bus_config, clock)
+            opened.callback(bus.close)
+            buses.append(bus)
+            chains.append(_chain(bus_config, bus, placed, counters, clock))
+        for chain in chains:
+            chain.set_up()
+        robot = Robot(config, buses, chains, counters)
+        robot.measure()
+        opened.callback(_stop, robot)
+        yield robot
+
+
+def _chain(
+    config: BusConfig, bus: Bus, placed: Sequence[Placed], counters: JointCounters, clock: Clock
+) -> Chain:
+    if isinstance(config, SerialBus):
+        return DynamixelChain(bus, placed, counters, clock, fast=config.fast_sync_read)
+    return DamiaoChain(bus, placed, counters, clock)
+
+
+def _stop(robot: Robot) -> None:
+    # Whatever ended the run is what the caller must hear of, not that the bus is gone as well.
+    with contextlib.suppress(NeonEdgeError):
+        robot.disable()
