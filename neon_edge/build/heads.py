@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neon_edge.build.fold import FoldedHeads, input_shapes
 from neon_edge.checkpoint import Checkpoint
-from neon_edge.checkpoint.weights import file_sha256
+from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.types import Float32
 
@@ -52,7 +52,7 @@ def export_heads(checkpoint: Checkpoint, directory: Path, backbone_hash: str) ->
         part=Part(
             name="heads",
             onnx=FILE_NAME,
-            onnx_sha256=file_sha256(path),
+            onnx_sha256=sha256_file(path),
             inputs=[TensorSpec(name, list(shape)) for name, shape in shapes.items()],
             outputs=[TensorSpec("chunk", [1, checkpoint.steps, actions.action_dim])],
         ),
@@ -97,17 +97,14 @@ class _quiet:  # noqa: N801
 
 def sample_inputs(checkpoint: Checkpoint, samples: int, seed: int) -> list[dict[str, Float32]]:
     """Observations for measuring: joints inside their limits, all else standard normal."""
-    generator = torch.Generator().manual_seed(seed)
-    heads = checkpoint.module
-
-    def one(name: str, shape: tuple[int, ...]) -> Float32:
-        if name != "joints":
-            return _array(torch.randn(shape, generator=generator))
-        spread = torch.rand(shape, generator=generator) * 2 - 1
-        return _array(heads.denormalised(spread))
-
-    shapes = input_shapes(heads)
-    return [{name: one(name, shape) for name, shape in shapes.items()} for _ in range(samples)]
+    chance = np.random.default_rng(seed)
+    drawn = {
+        "pooled": chance.standard_normal((samples, checkpoint.module.pooled_width), np.float32),
+        "joints": checkpoint.sample_joints(samples, chance),
+        **checkpoint.sample_sensors(samples, chance),
+    }
+    names = input_shapes(checkpoint.module)
+    return [{name: drawn[name][row : row + 1] for name in names} for row in range(samples)]
 
 
 def heads_error(checkpoint: Checkpoint, run: Runner, samples: int, seed: int) -> Float32:

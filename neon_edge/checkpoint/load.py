@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from neon_edge.checkpoint.actions import ActionSpace, read_actions
@@ -12,8 +13,10 @@ from neon_edge.checkpoint.config import NeonConfig, read_config
 from neon_edge.checkpoint.networks.encoders import Sensor
 from neon_edge.checkpoint.networks.heads import NeonHeads
 from neon_edge.checkpoint.refuse import refuse_impossible
-from neon_edge.checkpoint.weights import FILE_NAME, file_sha256, fill, read_weights
+from neon_edge.checkpoint.weights import FILE_NAME, fill, read_weights
+from neon_edge.engine.files import sha256_file
 from neon_edge.errors import ConfigWrong
+from neon_edge.types import Float32
 
 PICTURE = 224
 """Side of depth maps and segmentations unless a recipe says otherwise, pixels."""
@@ -53,6 +56,21 @@ class Checkpoint:
         """True if our demo script drew these weights."""
         return self.actions.neon_edge_demo_seed is not None
 
+    def sample_joints(self, rows: int, chance: np.random.Generator) -> Float32:
+        """Joint states inside their limits, base velocities too: (rows, action_dim), SI."""
+        spread = chance.uniform(-1, 1, (rows, len(self.columns)))
+        sampled: Float32 = np.asarray(
+            spread * self.actions.half_range + self.actions.middle, dtype=np.float32
+        )
+        return sampled
+
+    def sample_sensors(self, rows: int, chance: np.random.Generator) -> dict[str, Float32]:
+        """Standard normal readings of every declared sensor: {name: (rows, *shape)}."""
+        return {
+            sensor.name: chance.standard_normal((rows, *sensor.shape), dtype=np.float32)
+            for sensor in self.sensors
+        }
+
 
 def load_checkpoint(directory: Path, picture: int = PICTURE) -> Checkpoint:
     """Read a directory that upstream's `save_pretrained` wrote.
@@ -70,7 +88,7 @@ def load_checkpoint(directory: Path, picture: int = PICTURE) -> Checkpoint:
     module = NeonHeads(config, actions, picture)
     fill(module, weights, path)
     module.eval().requires_grad_(False)
-    return Checkpoint(directory, config, actions, module, file_sha256(path), backbone)
+    return Checkpoint(directory, config, actions, module, sha256_file(path), backbone)
 
 
 def _refuse_trained_backbone(config: NeonConfig, backbone: dict[str, Tensor]) -> None:

@@ -1,20 +1,18 @@
+from operator import attrgetter
+
 import pytest
 
 from neon_edge.checkpoint.actions import action_space_of
 from neon_edge.checkpoint.config import NeonConfig
 from neon_edge.checkpoint.joints import MODES
-
-from .upstream import action_space
+from tests.checkpoint.upstream import action_space
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_joint_has_upstreams_numbers(mode: str) -> None:
-    theirs = [
-        (j.name, j.group, j.lower_limit, j.upper_limit, j.default_pos, j.kp, j.kd)
-        + (j.vel_limit, j.effort_limit)  # noqa: RUF005
-        for j in action_space(mode).active_joints
-    ]
-    assert [tuple(joint) for joint in MODES[mode]] == theirs
+    fields = "name group lower_limit upper_limit default_pos kp kd vel_limit effort_limit"
+    theirs = map(attrgetter(*fields.split()), action_space(mode).active_joints)
+    assert [tuple(joint) for joint in MODES[mode]] == list(theirs)
 
 
 @pytest.mark.parametrize("locomotion", [True, False])

@@ -10,8 +10,7 @@ import torch
 
 from neon_edge.checkpoint import load_checkpoint
 from neon_edge.errors import ConfigWrong
-
-from .upstream import CONFIG_FIELDS, save_upstream
+from tests.checkpoint.upstream import CONFIG_FIELDS, save_upstream
 
 WEIGHTS = "neon_weights.pt"
 

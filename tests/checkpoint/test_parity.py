@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from neon_edge.checkpoint import load_checkpoint
-
-from .upstream import POOLED, act, save_upstream
+from tests.checkpoint.upstream import POOLED, act, save_upstream
 
 SAMPLES = 100
 TOLERANCE = 1e-5

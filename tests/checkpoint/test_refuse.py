@@ -8,8 +8,7 @@ import pytest
 
 from neon_edge.checkpoint import load_checkpoint
 from neon_edge.errors import ConfigWrong
-
-from .upstream import POOLED, act, save_upstream
+from tests.checkpoint.upstream import POOLED, act, save_upstream
 
 IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "separate chunking upper_body": ({"control_mode": "upper_body"}, "chunking"),
@@ -62,7 +61,7 @@ def test_upstream_cannot_act_and_we_say_why(tmp_path: Path, case: str) -> None:
 def test_networks_that_cannot_be_built(tmp_path: Path, settings: dict[str, Any]) -> None:
     import json
 
-    from .test_load import edit_json
+    from tests.checkpoint.test_load import edit_json
 
     with pytest.raises(AssertionError):
         save_upstream(tmp_path, **settings)

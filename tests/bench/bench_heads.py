@@ -1,0 +1,130 @@
+"""The heads plan against upstream eager: one thread each, interleaved in one run.
+
+    python tests/bench/bench_heads.py [--rounds N] [--json]
+
+Both sides start from pooled features, joint state and an IMU reading in numpy and end with
+denormalised actions in numpy. Upstream runs its own `NeonVLA.predict` under `inference_mode`, with
+only `backbone.encode` replaced by the pooled features at hand. For scale, its network alone
+(`forward` on tensors, still normalised) is timed too. Ours is the compiled plan: copy inputs, run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from neon.model.video_backbone import BackboneConfig
+
+from neon_edge.build.heads import export_heads, sample_inputs
+from neon_edge.checkpoint import load_checkpoint
+from neon_edge.engine.onnxruntime import OnnxRuntimeEngine, compile_onnxruntime
+from tests.checkpoint.upstream import save_upstream
+
+BAR = 3.0
+WARM_UP = 30
+
+
+def bench(pooled: int, rounds: int, **settings: Any) -> dict[str, Any]:
+    """One head: medians in µs, and how much faster the plan is."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        model = save_upstream(
+            directory, backbone=BackboneConfig(hidden_size=pooled), use_imu=True, **settings
+        )
+        checkpoint = load_checkpoint(directory)
+        export_heads(checkpoint, directory, "0" * 16)
+        plan = directory / "heads.ort.onnx"
+        compile_onnxruntime(directory / "heads.onnx", plan, threads=1)
+        engine = OnnxRuntimeEngine(plan, threads=1)
+        observations = sample_inputs(checkpoint, 16, seed=0)
+        features: dict[str, torch.Tensor] = {}
+        model.backbone.encode = lambda **_: features
+
+        def ours(seen: dict[str, Any]) -> None:
+            for key, value in seen.items():
+                np.copyto(engine.inputs[key], value)
+            engine.start()
+            engine.wait()
+
+        def predict(seen: dict[str, Any]) -> None:
+            features["pooled"] = torch.from_numpy(seen["pooled"])
+            model.predict(proprioception=seen["joints"][0], imu=seen["imu"][0])
+
+        def forward(seen: dict[str, Any]) -> None:
+            features["pooled"] = torch.from_numpy(seen["pooled"])
+            model(
+                proprioception=torch.from_numpy(seen["joints"]), imu=torch.from_numpy(seen["imu"])
+            )
+
+        medians = interleaved(
+            {"plan": ours, "upstream predict": predict, "upstream forward": forward},
+            observations,
+            rounds,
+        )
+        engine.close()
+    return {
+        "head": settings,
+        "pooled": pooled,
+        "parameters": sum(p.numel() for p in checkpoint.module.parameters()),
+        "median_us": medians,
+        "times_faster": medians["upstream predict"] / medians["plan"],
+    }
+
+
+def interleaved(
+    contenders: dict[str, Callable[[dict[str, Any]], None]],
+    observations: list[dict[str, Any]],
+    rounds: int,
+) -> dict[str, float]:
+    """Median µs of each, taken in turns so that a slow minute of the machine hits all alike."""
+    taken: dict[str, list[int]] = {name: [] for name in contenders}
+    with torch.inference_mode():
+        for turn in range(rounds + WARM_UP):
+            seen = observations[turn % len(observations)]
+            for name, run in contenders.items():
+                began = time.perf_counter_ns()
+                run(seen)
+                if turn >= WARM_UP:
+                    taken[name].append(time.perf_counter_ns() - began)
+    return {name: float(np.median(times)) / 1e3 for name, times in taken.items()}
+
+
+def main() -> None:
+    """Measure, print, exit 1 if the plan is less than `BAR` times faster anywhere."""
+    parser = argparse.ArgumentParser(description="Heads plan against upstream eager, one thread.")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    single = {"control_mode": "whole_body", "use_separate_heads": False}
+    rows = [bench(width, chosen.rounds, **single) for width in (2048, 128)]
+    if chosen.json:
+        print(json.dumps({"bar": BAR, "heads": rows}, indent=2))
+    else:
+        print(
+            f"{'pooled':>7}{'parameters':>12}{'plan':>10}{'predict':>10}{'forward':>10}{'faster':>8}"
+        )
+        for row in rows:
+            took = row["median_us"]
+            print(
+                f"{row['pooled']:>7}{row['parameters']:>12,}{took['plan']:>10.0f}"
+                f"{took['upstream predict']:>10.0f}{took['upstream forward']:>10.0f}"
+                f"{row['times_faster']:>7.1f}x"
+            )
+        print(f"median µs, one thread; predict ÷ plan must be at least {BAR:g}")
+    sys.exit(0 if all(row["times_faster"] >= BAR for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
