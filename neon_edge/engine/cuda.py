@@ -14,6 +14,7 @@ import numpy as np
 from neon_edge.engine.contract import Array
 from neon_edge.errors import DeviceMissing
 
+_CHECK = "check the driver (nvidia-smi, or the JetPack version) and the kernel log (dmesg)"
 _POISON = 0xFF
 """Every float made of these bytes is NaN, and not the NaN that a GPU computes (7F FF …)."""
 
@@ -43,15 +44,20 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
         raise DeviceMissing(
             "the GPU did not do what it was asked to",
             f"{function.__name__} returned {code.name} ({int(code)})",
-            "check the driver (nvidia-smi, or the JetPack version) and the kernel log (dmesg)",
+            _CHECK,
         )
     return results[0] if len(results) == 1 else tuple(results)
 
 
 def device_name(cuda: Any) -> str:
     """The GPU's name and architecture, such as "Orin sm_87". Raises `DeviceMissing`."""
-    if call(cuda.cudaGetDeviceCount) == 0:
-        raise DeviceMissing("no GPU", "cudaGetDeviceCount found 0", "check the driver")
+    code, count = cuda.cudaGetDeviceCount()
+    if int(code) != 0 or count == 0:
+        raise DeviceMissing(
+            "no NVIDIA GPU answers",
+            f"cudaGetDeviceCount returned {code.name} ({int(code)}), {count or 0} devices",
+            _CHECK,
+        )
     attribute = cuda.cudaDeviceAttr
     major = call(cuda.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMajor, 0)
     minor = call(cuda.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMinor, 0)
