@@ -12,7 +12,8 @@ import pytest
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.onnxruntime import OnnxRuntimeEngine, compile_onnxruntime
 from neon_edge.engine.tensorrt import TensorRtEngine
-from tests.engine.fake_gpu import FakeCuda, fake_tensorrt
+from tests.engine.fake_cuda import FakeCuda
+from tests.engine.fake_tensorrt import fake_tensorrt
 
 Open = Callable[[Path], Engine]
 

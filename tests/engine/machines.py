@@ -30,7 +30,7 @@ def manifest_of(**changes: Any) -> Manifest:
     return msgspec.structs.replace(whole, **{"machine": MACHINE, **changes})
 
 
-def _example(kind: inspect.Type, name: str) -> Any:
+def _example(kind: inspect.Type, name: str) -> Any:  # noqa: PLR0911 - one a type
     """A value of this type. From the type, so that a new field needs no change here."""
     match kind:
         case inspect.StructType():

@@ -24,7 +24,8 @@ from neon_edge.engine.plan import (
 )
 from neon_edge.errors import ConfigWrong, DeviceMissing, PlanUnfit
 from tests.engine import graphs
-from tests.engine.fake_gpu import FakeCuda, fake_tensorrt
+from tests.engine.fake_cuda import FakeCuda
+from tests.engine.fake_tensorrt import fake_tensorrt
 from tests.engine.machines import MACHINE, manifest_of, part
 
 

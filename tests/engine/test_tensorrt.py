@@ -17,7 +17,8 @@ from neon_edge.engine.tensorrt import TensorRtEngine, TensorRtOptions, compile_t
 from neon_edge.errors import ConfigWrong, DeviceMissing, PlanUnfit
 from tests.engine import graphs
 from tests.engine.common_api import ALL, COMMON
-from tests.engine.fake_gpu import Code, FakeCuda, Mode, fake_tensorrt
+from tests.engine.fake_cuda import Code, FakeCuda, Mode
+from tests.engine.fake_tensorrt import fake_tensorrt
 
 # Attributes in the two files that are Python's, NumPy's or our own.
 OURS = {
