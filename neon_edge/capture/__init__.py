@@ -1,0 +1,1 @@
+"""Stage 1: what the robot sees, as camera frames with the time they were taken."""
