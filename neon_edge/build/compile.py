@@ -40,14 +40,14 @@ def compile_bundle(bundle: Path, built: Path, kind: EngineKind, threads: int, te
         tell(f"compile {part.name}")
         parts.append(compile_part(bundle, part, partial, kind, threads))
     tell("compile heads")
-    heads = compile_part(bundle, manifest.heads.part, partial, kind)
+    heads = [compile_part(bundle, part, partial, kind) for part in manifest.heads.parts]
     for name in (manifest.backbone.prompt.tokenizer, manifest.backbone.prompt.embeddings):
         _share(bundle / name, partial / name)
     done = structs.replace(
         manifest,
         machine=machine,
         backbone=structs.replace(manifest.backbone, parts=parts),
-        heads=structs.replace(manifest.heads, part=heads),
+        heads=manifest.heads.with_parts(heads),
     )
     tell("verify")
     done = structs.replace(done, gates=verify_plans(bundle, partial, done, threads))
@@ -63,7 +63,7 @@ def compile_only(bundle: Path, directory: Path, kind: EngineKind) -> Manifest:
     """Compile every part and keep the plans, unverified: for engines that cannot run here."""
     manifest = read_manifest(bundle)
     directory.mkdir(parents=True, exist_ok=True)
-    for part in (*manifest.backbone.parts, manifest.heads.part):
+    for part in (*manifest.backbone.parts, *manifest.heads.parts):
         compile_part(bundle, part, directory, kind)
     return manifest
 

@@ -4,6 +4,8 @@ What is exact in real arithmetic and costs rounding only (measured by `heads.hea
 
 - an RMS norm followed by ReLU²: relu(w·x/ρ)² = w²·relu(±x)²/ρ², so the sign of w moves into the
   layer before, w² into the layer after, and the root disappears;
+- the fusion layer is a sum over its inputs, and the pooled features change far less often than
+  the joints: their term is a graph of its own (`PooledTerm`), run once a feature;
 - the half of the first decoder layer that sees only step embeddings is a constant;
 - a skip that joins a row to itself is one matrix, the sum of two.
 """
@@ -24,6 +26,8 @@ from neon_edge.checkpoint.networks.mlp import (
     SeparateHeads,
     SingleHead,
 )
+
+TERM = "pooled_term"
 
 
 class ErfGelu(nn.Module):
@@ -131,29 +135,64 @@ def sum_of_halves(weight: Tensor) -> Tensor:
     return left + right
 
 
+class PooledTerm(nn.Module):
+    """What the pooled features add to the fusion layer: most of its weights, once a feature."""
+
+    def __init__(self, heads: NeonHeads) -> None:
+        super().__init__()
+        fusion = heads.fusion[0]
+        assert isinstance(fusion, nn.Linear)
+        self.fusion = linear_of(fusion.weight[:, : heads.pooled_width], fusion.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(1, width) -> (1, width)."""
+        term: Tensor = self.fusion(pooled)
+        return term
+
+
 class FoldedHeads(nn.Module):
-    """`NeonHeads` for one observation, its inputs in the order of `inputs`."""
+    """`NeonHeads` behind its `PooledTerm`, for one observation, inputs in the order of `inputs`."""
+
+    rest: Tensor | None
+    half_range: Tensor
+    middle: Tensor
 
     def __init__(self, heads: NeonHeads) -> None:
         super().__init__()
         own = copy.deepcopy(heads)
         _spell_gelu(own)
-        self.inputs = input_shapes(heads)
-        self.heads = own
+        fusion = own.fusion[0]
+        assert isinstance(fusion, nn.Linear)
+        rest = fusion.weight[:, own.pooled_width :].T.clone()
+        self.inputs = tick_inputs(heads)
+        self.encoders = nn.ModuleDict(own.encoders)
+        self.register_buffer("rest", rest if len(rest) else None)
+        self.gelu = ErfGelu()
         self.decoders = nn.ModuleList(folded(decoder) for decoder in decoders_of(own))
+        self.register_buffer("half_range", own.half_range)
+        self.register_buffer("middle", own.middle)
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """Pooled (1, width), joints (1, action_dim), sensors -> (1, steps, action_dim), SI."""
+        """Pooled term (1, width), joints (1, action_dim), sensors -> (1, steps, action_dim), SI."""
         named = dict(zip(self.inputs, tensors, strict=True))
-        joints = named.pop("joints", named["pooled"])
-        features = self.heads.fused(named.pop("pooled"), joints, **named)
+        fused = named[TERM]
+        if self.rest is not None:
+            encoded = [encoder(named[name]) for name, encoder in self.encoders.items()]
+            fused = torch.addmm(fused, torch.cat(encoded, dim=-1), self.rest)
+        features = self.gelu(fused)
         parts = [decoder(features) for decoder in self.decoders]
         rows = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return self.heads.denormalised(rows)[None]
+        return (rows * self.half_range + self.middle)[None]
+
+
+def tick_inputs(heads: NeonHeads) -> dict[str, tuple[int, ...]]:
+    """Inputs of the graph that runs every tick, in order."""
+    shapes = input_shapes(heads)
+    return {TERM: shapes.pop("pooled"), **shapes}
 
 
 def input_shapes(heads: NeonHeads) -> dict[str, tuple[int, ...]]:
-    """Inputs of the graph, in order. Joint state is absent where the heads never see it."""
+    """What the heads are given, in order. Joint state is absent where they never see it."""
     shapes: dict[str, tuple[int, ...]] = {"pooled": (1, heads.pooled_width)}
     if heads.proprio_encoder is not None:
         shapes["joints"] = (1, len(heads.middle))

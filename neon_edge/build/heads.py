@@ -1,4 +1,4 @@
-"""From a checkpoint to `heads.onnx`: one fixed-shape FP32 graph from pooled features to radians."""
+"""From a checkpoint to fixed-shape FP32 graphs: pooled features and joint state to radians."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ import onnx
 import torch
 from torch import Tensor
 
-from neon_edge.build.fold import FoldedHeads, input_shapes
+from neon_edge.build.fold import TERM, FoldedHeads, PooledTerm, input_shapes, tick_inputs
 from neon_edge.checkpoint import Checkpoint
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.types import Float32
 
 FILE_NAME = "heads.onnx"
+TERM_FILE_NAME = "heads_pooled.onnx"
 OPSET = 18
 """Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
 
+Shapes = Mapping[str, tuple[int, ...]]
 Runner = Callable[[Mapping[str, Float32]], Float32]
 """Inputs by name -> chunk (1, steps, action_dim)."""
 
 
 def export_heads(checkpoint: Checkpoint, directory: Path, backbone_hash: str) -> HeadsManifest:
-    """Write `directory/heads.onnx` and describe it.
+    """Write the heads as two FP32 graphs and describe them.
 
-    Inputs: `pooled` (1, width); `joints` (1, action_dim) if the heads see proprioception; then one
-    per declared sensor. Output: `chunk` (1, steps, action_dim) in rad and SI velocities. FP32.
+    `heads_pooled.onnx`, run when the pooled features change: `pooled` (1, width) -> `pooled_term`
+    (1, width). `heads.onnx`, run every tick: `pooled_term`, `joints` (1, action_dim) if the heads
+    see proprioception, then one input per declared sensor -> `chunk` (1, steps, action_dim) in rad
+    and SI velocities.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / FILE_NAME
-    shapes = input_shapes(checkpoint.module)
-    _export(FoldedHeads(checkpoint.module).eval(), shapes, path)
-    onnx.checker.check_model(str(path), full_check=True)
-    actions = checkpoint.actions
+    heads, actions = checkpoint.module, checkpoint.actions
+    pooled = {"pooled": (1, heads.pooled_width)}
+    term = {TERM: (1, heads.pooled_width)}
+    chunk = {"chunk": (1, checkpoint.steps, actions.action_dim)}
     return HeadsManifest(
         checkpoint=str(checkpoint.directory),
         checkpoint_sha256=checkpoint.weights_sha256,
@@ -49,25 +52,32 @@ def export_heads(checkpoint: Checkpoint, directory: Path, backbone_hash: str) ->
         base_velocity=actions.base_velocity,
         steps=checkpoint.steps,
         sensors=[TensorSpec(s.name, [1, *s.shape]) for s in checkpoint.sensors],
-        part=Part(
-            name="heads",
-            onnx=FILE_NAME,
-            onnx_sha256=sha256_file(path),
-            inputs=[TensorSpec(name, list(shape)) for name, shape in shapes.items()],
-            outputs=[TensorSpec("chunk", [1, checkpoint.steps, actions.action_dim])],
-        ),
+        part=_part(FoldedHeads(heads), directory / FILE_NAME, tick_inputs(heads), chunk),
+        pooled_part=_part(PooledTerm(heads), directory / TERM_FILE_NAME, pooled, term),
         random=checkpoint.random,
     )
 
 
-def _export(module: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+def _part(module: torch.nn.Module, path: Path, inputs: Shapes, outputs: Shapes) -> Part:
+    _export(module.eval(), inputs, outputs, path)
+    onnx.checker.check_model(str(path), full_check=True)
+    return Part(
+        name=path.stem,
+        onnx=path.name,
+        onnx_sha256=sha256_file(path),
+        inputs=[TensorSpec(name, list(shape)) for name, shape in inputs.items()],
+        outputs=[TensorSpec(name, list(shape)) for name, shape in outputs.items()],
+    )
+
+
+def _export(module: torch.nn.Module, inputs: Shapes, outputs: Shapes, path: Path) -> None:
     with warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
-            tuple(torch.zeros(shape) for shape in shapes.values()),
-            input_names=list(shapes),
-            output_names=["chunk"],
+            tuple(torch.zeros(shape) for shape in inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -12,7 +12,7 @@ import numpy as np
 from neon_edge.build.samples import Samples, camera_frames, read_samples
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.manifest import Gate, HeadsManifest, Manifest
-from neon_edge.engine.plan import open_engine
+from neon_edge.engine.plan import open_engine, open_heads_engine
 from neon_edge.errors import GateMissed
 from neon_edge.features.backbone import Backbone
 from neon_edge.types import Float32
@@ -27,7 +27,7 @@ def verify_plans(bundle: Path, plans: Path, manifest: Manifest, threads: int) ->
     )
     limits = manifest.verification
     pooled = _plan_pooled(plans, manifest, samples, threads)
-    heads = open_engine(plans, manifest.heads.part, manifest.machine, 1)
+    heads = open_heads_engine(plans, manifest.heads, manifest.machine)
     try:
         alone = _chunks(heads, samples, samples.pooled)
         whole = _chunks(heads, samples, pooled)

@@ -31,7 +31,7 @@ def main(options: argparse.Namespace) -> int:
     if manifest.machine is None:
         return 0
     check_fits(manifest, this_machine(manifest.machine.engine))
-    for part in (*manifest.backbone.parts, manifest.heads.part):
+    for part in (*manifest.backbone.parts, *manifest.heads.parts):
         try:
             check_plan_file(directory, part)
         except ConfigWrong as failure:
@@ -58,7 +58,7 @@ def describe(manifest: Manifest) -> list[str]:
         f"made       {manifest.created} on {manifest.made_on} by neon-edge {manifest.neon_edge}",
         f"for        {target}",
     ]
-    lines += [_part(part) for part in (*backbone.parts, heads.part)]
+    lines += [_part(part) for part in (*backbone.parts, *heads.parts)]
     for gate in manifest.gates:
         lines.append(
             f"gate       {gate.name}: {gate.measured:.3g} {gate.unit} "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from neon_edge.errors import ConfigWrong
 
@@ -141,7 +141,19 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
     sensors: list[TensorSpec]
     part: Part
+    """Runs every tick."""
     random: bool = False
+    pooled_part: Part | None = None
+    """Runs when the pooled features change; its output is an input of `part`."""
+
+    @property
+    def parts(self) -> list[Part]:
+        """All parts, in the order in which they run."""
+        return [self.part] if self.pooled_part is None else [self.pooled_part, self.part]
+
+    def with_parts(self, parts: list[Part]) -> HeadsManifest:
+        """The same heads with other `parts`, such as compiled ones, in the same order."""
+        return structs.replace(self, part=parts[-1], pooled_part=parts[0] if parts[:-1] else None)
 
 
 class Gate(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.files import sha256_file
-from neon_edge.engine.manifest import EngineKind, Machine, Manifest, Part
+from neon_edge.engine.manifest import EngineKind, HeadsManifest, Machine, Manifest, Part
+from neon_edge.engine.staged import StagedEngine
 from neon_edge.errors import ConfigWrong, PlanUnfit
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "check_plan_file",
     "compile_part",
     "open_engine",
+    "open_heads_engine",
     "sha256_file",
     "this_machine",
 ]
@@ -177,6 +179,16 @@ def open_engine(
             engine = TensorRtEngine(plan, urgent=urgent, module=load_rtx())
     _check_tensors(engine, part)
     return engine
+
+
+def open_heads_engine(
+    directory: Path, heads: HeadsManifest, machine: Machine | None, *, urgent: bool = False
+) -> Engine:
+    """The heads as one engine on one thread: `pooled`, `joints` and sensors in, `chunk` out."""
+    fast = open_engine(directory, heads.part, machine, 1, urgent=urgent)
+    if heads.pooled_part is None:
+        return fast
+    return StagedEngine(open_engine(directory, heads.pooled_part, machine, 1, urgent=urgent), fast)
 
 
 def _check_tensors(engine: Engine, part: Part) -> None:

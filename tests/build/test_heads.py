@@ -10,6 +10,8 @@ import pytest
 
 from neon_edge.build.heads import export_heads, heads_error, sample_inputs, torch_chunk
 from neon_edge.checkpoint import Checkpoint, load_checkpoint
+from neon_edge.engine.contract import infer
+from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
 from neon_edge.types import Float32
 from tests.checkpoint.upstream import save_upstream
 
@@ -37,11 +39,18 @@ def load(directory: Path, **settings: Any) -> Checkpoint:
     return load_checkpoint(directory)
 
 
-def runner(path: Path) -> Any:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def runner(directory: Path) -> Any:
+    def session(name: str) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(
+            str(directory / name), providers=["CPUExecutionProvider"]
+        )
+
+    term, heads = session("heads_pooled.onnx"), session("heads.onnx")
 
     def run(inputs: dict[str, Float32]) -> Float32:
-        return session.run(["chunk"], dict(inputs))[0]
+        rest = {name: value for name, value in inputs.items() if name != "pooled"}
+        [pooled_term] = term.run(None, {"pooled": inputs["pooled"]})
+        return heads.run(["chunk"], {"pooled_term": pooled_term, **rest})[0]
 
     return run
 
@@ -50,7 +59,7 @@ def runner(path: Path) -> Any:
 def test_the_graph_is_the_network(tmp_path: Path, case: str) -> None:
     checkpoint = load(tmp_path / "saved", **CASES[case])
     heads = export_heads(checkpoint, tmp_path / "bundle", "0123456789abcdef")
-    errors = heads_error(checkpoint, runner(tmp_path / "bundle" / "heads.onnx"), SAMPLES, seed=1)
+    errors = heads_error(checkpoint, runner(tmp_path / "bundle"), SAMPLES, seed=1)
     assert errors.shape == (len(checkpoint.columns),)
     assert errors.max() <= 1e-4, checkpoint.columns[int(errors.argmax())]
     assert heads.joint_names == checkpoint.actions.joint_names
@@ -60,26 +69,29 @@ def test_the_graph_is_the_network(tmp_path: Path, case: str) -> None:
 def test_the_manifest_says_what_the_graph_takes(tmp_path: Path) -> None:
     checkpoint = load(tmp_path / "saved", **CASES["whole_body single"])
     heads = export_heads(checkpoint, tmp_path, "0" * 16)
-    graph = onnx.load(str(tmp_path / heads.part.onnx))
-    for specs, values in (
-        (heads.part.inputs, graph.graph.input),
-        (heads.part.outputs, graph.graph.output),
-    ):
-        stated = [
-            (value.name, [d.dim_value for d in value.type.tensor_type.shape.dim])
-            for value in values
-        ]
-        assert [(spec.name, spec.shape) for spec in specs] == stated
-    assert [spec.name for spec in heads.part.inputs] == ["pooled", "joints", "imu"]
+    for part in heads.parts:
+        graph = onnx.load(str(tmp_path / part.onnx))
+        for specs, values in (
+            (part.inputs, graph.graph.input),
+            (part.outputs, graph.graph.output),
+        ):
+            stated = [
+                (value.name, [d.dim_value for d in value.type.tensor_type.shape.dim])
+                for value in values
+            ]
+            assert [(spec.name, spec.shape) for spec in specs] == stated
+        assert max(opset.version for opset in graph.opset_import) <= 20
+        assert {opset.domain for opset in graph.opset_import} <= {""}
+    fed = [[spec.name for spec in part.inputs] for part in heads.parts]
+    assert fed == [["pooled"], ["pooled_term", "joints", "imu"]]
     assert [spec.name for spec in heads.sensors] == ["imu"]
-    assert max(opset.version for opset in graph.opset_import) <= 20
-    assert {opset.domain for opset in graph.opset_import} <= {""}
 
 
 def test_the_graph_names_no_path_of_this_machine(tmp_path: Path) -> None:
     checkpoint = load(tmp_path / "saved", **CASES["upper_body, three layers, one row"])
     export_heads(checkpoint, tmp_path, "0" * 16)
-    assert str(Path(__file__).parents[2]).encode() not in (tmp_path / "heads.onnx").read_bytes()
+    for name in ("heads.onnx", "heads_pooled.onnx"):
+        assert str(Path(__file__).parents[2]).encode() not in (tmp_path / name).read_bytes()
 
 
 def test_the_error_names_the_column_that_is_wrong(tmp_path: Path) -> None:
@@ -114,11 +126,24 @@ def test_samples_are_seeded_and_joints_stay_inside_their_limits(tmp_path: Path) 
         assert (inside <= np.array(checkpoint.actions.half_range) + 1e-5).all()
 
 
-def test_the_graph_is_a_tensorrt_graph(tmp_path: Path) -> None:
+def test_the_graphs_are_tensorrt_graphs(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_bindings")
-    from neon_edge.engine.rtx import compile_rtx
-
     checkpoint = load(tmp_path / "saved", **CASES["whole_body single"])
-    export_heads(checkpoint, tmp_path, "0" * 16)
-    compile_rtx(tmp_path / "heads.onnx", tmp_path / "heads.plan")
-    assert (tmp_path / "heads.plan").stat().st_size > 0
+    heads = export_heads(checkpoint, tmp_path, "0" * 16)
+    for part in heads.parts:
+        compiled = compile_part(tmp_path, part, tmp_path, "tensorrt-rtx")
+        assert (tmp_path / compiled.plan).stat().st_size > 0
+
+
+def test_plans_run_as_one_engine(tmp_path: Path) -> None:
+    checkpoint = load(tmp_path / "saved", **CASES["whole_body single"])
+    heads = export_heads(checkpoint, tmp_path, "0" * 16)
+    machine = this_machine("onnxruntime")
+    heads = heads.with_parts(
+        [compile_part(tmp_path, part, tmp_path, "onnxruntime") for part in heads.parts]
+    )
+    engine = open_heads_engine(tmp_path, heads, machine)
+    assert list(engine.inputs) == ["pooled", "joints", "imu"]
+    errors = heads_error(checkpoint, lambda seen: infer(engine, seen)["chunk"], SAMPLES, seed=3)
+    engine.close()
+    assert errors.max() <= 1e-4

@@ -46,14 +46,20 @@ class NeonHeads(nn.Module):
         self.register_buffer("middle", torch.tensor(actions.middle), persistent=False)
         self.register_buffer("half_range", torch.tensor(actions.half_range), persistent=False)
 
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """Encoders by the name of their input, in fusion order; joint state first."""
+        named: dict[str, nn.Module] = {}
+        if self.proprio_encoder is not None:
+            named["joints"] = self.proprio_encoder
+        named.update({sensor.name: getattr(self, sensor.module) for sensor in self.sensors})
+        return named
+
     def fused(self, pooled: Tensor, joints: Tensor, **sensors: Tensor) -> Tensor:
         """(1, width), (1, action_dim), sensors -> what the action head is conditioned on."""
-        parts = [pooled]
-        if self.proprio_encoder is not None:
-            parts.append(self.proprio_encoder(joints))
-        for sensor in self.sensors:
-            parts.append(getattr(self, sensor.module)(sensors[sensor.name]))
-        fused: Tensor = self.fusion(torch.cat(parts, dim=-1))
+        seen = {"joints": joints, **sensors}
+        encoded = [encoder(seen[name]) for name, encoder in self.encoders.items()]
+        fused: Tensor = self.fusion(torch.cat([pooled, *encoded], dim=-1))
         return fused
 
     def forward(self, pooled: Tensor, joints: Tensor, **sensors: Tensor) -> Tensor:
