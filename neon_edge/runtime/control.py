@@ -14,7 +14,7 @@ import numpy as np
 from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest
-from neon_edge.engine.plan import open_engine
+from neon_edge.engine.plan import open_heads_engine
 from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.fresh import FreshHeads
@@ -36,7 +36,7 @@ WARM_UP_RUNS = 50
 
 def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> FreshHeads:
     """The heads on their engine, warmed up, so that no tick pays for the first run."""
-    engine = open_engine(directory, manifest.heads.part, manifest.machine, 1)
+    engine = open_heads_engine(directory, manifest.heads, manifest.machine)
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
     heads = FreshHeads(engine, manifest.heads, robot.joint_names, sensors)
     for _ in range(WARM_UP_RUNS):
