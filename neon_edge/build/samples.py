@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.capture.replay import decode_frames, resolve_clip
+from neon_edge.capture.clip import decode, find_clip, survey
 from neon_edge.engine.files import sha256_file
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import CameraFrame, Float32, UInt8
@@ -39,18 +39,19 @@ def clip_frames(clip: str, count: int, pictures: int) -> UInt8:
 
     Several cameras see different moments, so that no camera's error hides behind another's.
     """
-    pool = list(decode_frames(resolve_clip(clip)))
-    if len(pool) < count:
+    surveyed = survey(find_clip(clip))
+    if surveyed.frames < count:
         raise ConfigWrong(
             f"clip {clip} is too short to verify plans on",
-            f"{len(pool)} frames, {count} wanted",
+            f"{surveyed.frames} frames, {count} wanted",
             "use a longer clip",
         )
-    places = np.linspace(0, len(pool) - 1, count).round().astype(int)
-    shift = max(1, len(pool) // (count * (pictures + 1)))
-    return np.stack(
-        [[pool[(place + shift * k) % len(pool)] for k in range(pictures)] for place in places]
-    )
+    places = np.linspace(0, surveyed.frames - 1, count).round().astype(int)
+    shift = max(1, surveyed.frames // (count * (pictures + 1)))
+    wanted = (places[:, None] + shift * np.arange(pictures)) % surveyed.frames
+    chosen = set(wanted.reshape(-1).tolist())
+    pool = {k: frame.rgb() for k, frame in enumerate(decode(surveyed)) if k in chosen}
+    return np.stack([[pool[int(place)] for place in row] for row in wanted])
 
 
 def camera_frames(moment: UInt8) -> list[CameraFrame]:

@@ -53,13 +53,18 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace) -> RunReport:
             robot = with_channels(robot, body.channels)
             spec = msgspec.structs.replace(spec, robot=robot)
         live = sys.stderr.isatty() and not options.quiet
-        report = Supervisor(spec, manifest, _draw if live else _ignore).run()
+        supervisor = Supervisor(spec, manifest, _draw if live else _ignore)
+        report = supervisor.run()
         if live:
             print(file=sys.stderr)
         if body is None:
             return report
         return msgspec.structs.replace(
-            report, joint_commands_received=_received(body, report.joint_commands_sent)
+            report,
+            joint_commands_received=_received(
+                body, report.joint_commands_sent + supervisor.enabling
+            )
+            - supervisor.enabling,
         )
 
 

@@ -47,10 +47,15 @@ def summary_line(report: RunReport) -> str:
     motors = "" if received is None else f", {received} received"
     line = (
         f"{report.ticks} ticks at {report.rate_hz:.2f} Hz · {report.missed} missed · "
-        f"{report.clipped} clipped · {report.stale} held · features {report.features_hz:.1f} Hz · "
+        f"{report.clipped} clipped · {report.stale} held{_why(report)} · features {report.features_hz:.1f} Hz · "
         f"{report.joint_commands_sent} joint commands sent{motors}"
     )
     return "\n".join([line, *(f"warning: {warning}" for warning in report.warnings)])
+
+
+def _why(report: RunReport) -> str:
+    reasons = ", ".join(f"{count} {cause}" for cause, count in report.causes.items())
+    return f" ({reasons})" if reasons else ""
 
 
 def _ms(microseconds: Spread) -> Spread:

@@ -77,22 +77,24 @@ def run(spec: RunSpec, stop: Stop) -> None:
         if first_features(slot, clock, stop) is None:
             return
         robot = opened.enter_context(open_robot(spec.robot, clock))
-        safety.start(robot.read().position)
+        # Before any torque: a robot that stands where it must not is refused limp.
+        safety.start(robot.measure())
         limit = None if spec.seconds is None else round(spec.seconds * spec.robot.rate_hz)
         ticker = Ticker(spec.robot.rate_hz, clock, limit)
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
         stages = RobotStages(robot, slot, heads, safety, ring, clock)
         had = enter_real_time()
-        robot.enable()
-        write_note(spec.control_log, _note("running", had, slot, robot))
+        safety.start(robot.enable())
+        enabling = int(robot.counters.sent.sum())
+        write_note(spec.control_log, _note("running", had, slot, robot, enabling))
         try:
             control_loop(ticker, stages)
         finally:
             robot.disable()
-            write_note(spec.control_log, _note("stopped", had, slot, robot))
+            write_note(spec.control_log, _note("stopped", had, slot, robot, enabling))
 
 
-def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot) -> ControlNote:
+def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot, enabling: int) -> ControlNote:
     return ControlNote(
         state=state,
         real_time=had.had,
@@ -100,7 +102,8 @@ def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot) -> ControlN
         torn=slot.torn,
         foreign=slot.foreign,
         not_finite=slot.not_finite,
-        sent=[int(count) for count in robot.sent],
+        sent=[int(count) for count in robot.counters.sent],
+        enabling=enabling,
     )
 
 

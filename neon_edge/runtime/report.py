@@ -54,6 +54,7 @@ class RunReport(Struct, frozen=True):
     features_hz: float
     backbone_restarts: int
     joint_commands_sent: int
+    """By ticks; what enabling took stands in neither count."""
     joint_commands_received: int | None
     """By emulated motors, counted in their own process; null where motors are real."""
     rows_lost: int
@@ -126,9 +127,17 @@ def feature_age(ticks: Rows) -> Spread:
 
 
 def joint_age(ticks: Rows) -> Spread:
-    """Age in ms of the oldest joint's state at the start of each tick."""
-    heard = ticks[ticks["joints_ns"] > 0]
-    return spread((heard["start_ns"] - heard["joints_ns"]) / 1e6)
+    """Age in ms, at most, of the oldest joint's state at the start of each tick.
+
+    A motor's state was sampled after the previous tick began to write, which asks for it; a state
+    that did not come with this tick's read is as old as its arrival says.
+    """
+    if len(ticks) < 2:
+        return spread(np.zeros(0))
+    begun = ticks["start_ns"][1:]
+    asked = ticks["end_ns"][:-1] - ticks["write_ns"][:-1]
+    arrived = ticks["joints_ns"][1:]
+    return spread((begun - np.where(arrived >= begun, asked, arrived)) / 1e6)
 
 
 def held(ticks: Rows) -> int:

@@ -53,7 +53,9 @@ class ControlNote(Struct, frozen=True, forbid_unknown_fields=True):
     foreign: int = 0
     not_finite: int = 0
     sent: list[int] = []
-    """Joint commands sent, per joint."""
+    """Joint commands sent, per joint, those of enabling included."""
+    enabling: int = 0
+    """Joint commands that enabling took, all joints together: ahead of the first tick."""
 
 
 def write_spec(spec: RunSpec) -> Path:

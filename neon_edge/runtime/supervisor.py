@@ -5,6 +5,7 @@ It never arms anything and is never waited for: the control process goes on with
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -50,7 +51,7 @@ class RunDirectory(AbstractContextManager[Path]):
     def __enter__(self) -> Path:
         shared = Path("/dev/shm")
         place = shared if shared.is_dir() else None
-        self._path = Path(tempfile.mkdtemp(prefix="neon-edge-", dir=place))
+        self._path = Path(tempfile.mkdtemp(prefix=f"neon-edge-{os.getpid()}-", dir=place))
         return self._path
 
     def __exit__(self, *_: object) -> None:
@@ -149,6 +150,12 @@ class Supervisor:
             f"{reports.missed(self._ticks.rows())} missed"
         )
 
+    @property
+    def enabling(self) -> int:
+        """Joint commands that enabling the motors took."""
+        note = read_note(self._spec.control_log)
+        return note.enabling if note else 0
+
     def report(self) -> RunReport:
         """The run so far."""
         ticks, passes = self._ticks.rows(), self._passes.rows()
@@ -170,7 +177,7 @@ class Supervisor:
             backbone_passes=len(passes),
             features_hz=reports.features_rate(passes),
             backbone_restarts=self.restarts,
-            joint_commands_sent=sum(note.sent) if note else 0,
+            joint_commands_sent=sum(note.sent) - note.enabling if note else 0,
             joint_commands_received=None,
             rows_lost=self._ticks.lost + self._passes.lost,
             features_refused={

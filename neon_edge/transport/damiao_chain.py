@@ -21,6 +21,8 @@ from neon_edge.transport.protocol.damiao import Condition, Feedback
 from neon_edge.transport.protocol.damiao_batch import CommandBatch
 from neon_edge.types import BusFrame, JointCommand, JointState, Rung
 
+STOP_TRIES = 3
+
 
 class DamiaoChain:
     """The Damiao motors of one CAN bus."""
@@ -85,10 +87,18 @@ class DamiaoChain:
         """Torque off, acknowledged by every motor."""
         self._enabled = False
         self._awaited[:] = False
-        answers = self._setup.exchange(self._disable)
-        for mounted, feedback in zip(self._motors, answers, strict=True):
-            if feedback.condition == Condition.ENABLED:
-                raise _refuses(mounted, feedback)
+        refusing: list[DeviceMissing] = []
+        for _ in range(STOP_TRIES):
+            # An answer to the last tick may still be on its way, and it tells of a motor enabled.
+            answers = self._setup.exchange(self._disable)
+            refusing = [
+                _refuses(mounted, feedback)
+                for mounted, feedback in zip(self._motors, answers, strict=True)
+                if feedback.condition == Condition.ENABLED
+            ]
+            if not refusing:
+                return
+        raise refusing[0]
 
     def read(self, state: JointState) -> None:
         """Take in the feedback that has arrived."""

@@ -1,0 +1,189 @@
+"""The whole product from the command line: real processes, real clip, emulated motors, faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from neon_edge.clock import MonotonicClock
+from neon_edge.config import load_robot
+from tests.conftest import ROOT, neon_edge
+
+KEYS = {
+    "ticks", "missed", "clipped", "stale", "rate_hz", "lateness_us", "stages_us", "feature_age_ms",
+    "joint_commands_sent", "joint_commands_received", "robot", "board",
+}  # fmt: skip
+STAGES = {
+    "capture", "preprocess", "backbone", "publish", "read", "heads", "safety", "write", "tick"
+}  # fmt: skip
+CLOCK = MonotonicClock()
+
+
+def wait_s(seconds: float) -> None:
+    CLOCK.sleep_until_ns(CLOCK.now_ns() + round(seconds * 1e9))
+
+
+class Live:
+    """`neon-edge run --robot sim`, and its children by name."""
+
+    def __init__(self, plans: Path, *arguments: str) -> None:
+        self.run = subprocess.Popen(
+            [sys.executable, "-m", "neon_edge", "run", "--robot", "sim", "--engines", str(plans),
+             "--json", *arguments],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def child(self, name: str, timeout_s: float = 30) -> int:
+        """The process id of the child whose command line holds `name`."""
+        until = CLOCK.now_ns() + round(timeout_s * 1e9)
+        while CLOCK.now_ns() < until:
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit() and self._is(entry, name):
+                    return int(entry.name)
+            wait_s(0.05)
+        raise AssertionError(f"no child {name}")
+
+    def _is(self, entry: Path, name: str) -> bool:
+        try:
+            line = (entry / "cmdline").read_bytes().decode()
+            status = (entry / "status").read_text()
+        except OSError:
+            return False
+        return name in line and f"PPid:\t{self.run.pid}\n" in status
+
+    def until_ticking(self) -> None:
+        """Return once the control process has written that it runs."""
+        self.child("neon_edge.runtime.control")
+        until = CLOCK.now_ns() + 30 * 10**9
+        while CLOCK.now_ns() < until and self.run.poll() is None:
+            for note in Path("/dev/shm").glob(f"neon-edge-{self.run.pid}-*/control.json"):
+                spec = note.with_name("run.json")
+                if '"running"' in note.read_text() and spec.exists():
+                    return
+            wait_s(0.05)
+        raise AssertionError(self.run.communicate()[1])
+
+    def end(self, timeout: float = 60) -> tuple[int, str, str]:
+        out, err = self.run.communicate(timeout=timeout)
+        return self.run.returncode, out, err
+
+
+def test_run_moves_the_robot_and_json_says_so(plans: Path) -> None:
+    result = neon_edge("run", "--robot", "sim", "--engines", str(plans), "--seconds", "4", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report.keys() >= KEYS
+    assert report["stages_us"].keys() >= STAGES
+    assert report["ticks"] + report["missed"] == 200
+    assert report["joint_commands_sent"] == 29 * report["ticks"]
+    assert report["joint_commands_received"] == report["joint_commands_sent"]
+    assert report["features_hz"] >= 2
+    assert report["stale"] == 0
+    assert report["rows_lost"] == 0
+
+
+def test_profile_prints_a_row_for_every_stage_and_judges_the_budget(plans: Path) -> None:
+    result = neon_edge("profile", "--robot", "sim", "--engines", str(plans), "--seconds", "3")
+    assert result.returncode in (0, 1), result.stderr
+    for row in (
+        "capture", "preprocess", "backbone", "publish", "feature age", "wake-up lateness", "tick",
+        "  read", "  heads", "  safety", "  encode + write",
+    ):  # fmt: skip
+        assert re.search(rf"^{re.escape(row)}  +[\d.]+ +[\d.]+ +[\d.]+", result.stdout, re.M), row
+    assert ("MISSED" in result.stdout) == (result.returncode == 1)
+
+
+def test_a_budget_that_cannot_be_kept_exits_1(plans: Path, tmp_path: Path) -> None:
+    text = (ROOT / "neon_edge/robots/sim.toml").read_text()
+    strict = tmp_path / "strict.toml"
+    strict.write_text(re.sub(r"\[budget\][^\[]*", "", text) + "\n[budget]\ntick_ms = 0.001\n")
+    result = neon_edge("profile", "--robot", str(strict), "--engines", str(plans), "--seconds", "2")
+    assert result.returncode == 1, result.stderr
+    assert "MISSED" in result.stdout
+
+
+def test_a_killed_backbone_holds_the_robot_and_comes_back(plans: Path) -> None:
+    live = Live(plans, "--seconds", "12")
+    live.until_ticking()
+    wait_s(4)
+    os.kill(live.child("neon_edge.runtime.backbone"), signal.SIGKILL)
+    code, out, err = live.end()
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["ticks"] + report["missed"] == 600
+    assert report["backbone_restarts"] == 1
+    assert report["causes"].get("features_old", 0) > 0
+    assert report["stale"] == sum(report["causes"].values())
+    # It came back: the last vision acted on is younger than the hold's threshold.
+    assert report["feature_age_ms"]["p50"] < 1000
+    assert report["joint_commands_received"] == 29 * report["ticks"]
+    assert "backbone process died (signal 9)" in err
+
+
+def test_an_unplugged_bus_ends_the_run_with_74_and_names_it(plans: Path) -> None:
+    live = Live(plans, "--seconds", "30")
+    live.until_ticking()
+    wait_s(1)
+    os.kill(live.child("neon_edge.sim.main"), signal.SIGKILL)
+    code, out, err = live.end()
+    assert code == 74, err
+    assert out == ""
+    buses = {bus.name for bus in load_robot("sim").buses}
+    assert any(bus in err for bus in buses)
+
+
+def test_sigterm_stops_the_motors_and_reports(plans: Path) -> None:
+    live = Live(plans)
+    live.until_ticking()
+    wait_s(1)
+    live.run.terminate()
+    code, out, err = live.end()
+    assert code == 0, err
+    assert json.loads(out)["ticks"] > 20
+
+
+def test_nothing_is_left_behind(plans: Path) -> None:
+    before = set(Path("/dev/shm").glob("neon-edge-*"))
+    neon_edge("run", "--robot", "sim", "--engines", str(plans), "--seconds", "1", "--json")
+    assert set(Path("/dev/shm").glob("neon-edge-*")) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_plan_is_refused_before_any_motor_moves(
+    plans: Path, tmp_path: Path, damage: str
+) -> None:
+    copy = tmp_path / "plans"
+    shutil.copytree(plans, copy)
+    plan = next(copy.glob("heads*"))
+    raw = bytearray(plan.read_bytes())
+    if damage == "cut":
+        raw = raw[: len(raw) // 2]
+    else:
+        raw[len(raw) // 2] ^= 1
+    plan.write_bytes(raw)
+    result = neon_edge("run", "--robot", "sim", "--engines", str(copy), "--seconds", "1")
+    assert result.returncode == 78, result.stderr
+    assert "has changed or was cut short" in result.stderr
+
+
+def test_a_misspelt_key_exits_78_with_a_suggestion(tmp_path: Path) -> None:
+    text = (ROOT / "neon_edge/robots/sim.toml").read_text()
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(text.replace("instruction =", "instruktion =", 1))
+    result = neon_edge("run", "--robot", str(wrong), "--seconds", "1")
+    assert result.returncode == 78
+    assert len(result.stderr.strip().splitlines()) == 3
+    assert "did you mean 'instruction'?" in result.stderr
+
+
+def test_an_unknown_verb_exits_2() -> None:
+    assert neon_edge("fly").returncode == 2
+    assert neon_edge().returncode == 2
