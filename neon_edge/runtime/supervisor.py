@@ -83,10 +83,13 @@ class Supervisor:
         control = self._start("control")
         backbone = self._start("backbone")
         died_ns = 0
+        asked = False
         try:
             while control.poll() is None:
-                if self._stopping:
+                if self._stopping and not asked:
+                    # Once: a second signal would meet an interpreter that is already leaving.
                     control.terminate()
+                    asked = True
                 if backbone.returncode in HOPELESS and len(self._ticks.rows()) == 0:
                     raise ChildFailed("backbone", backbone.returncode)
                 if backbone.poll() is not None and not self._stopping:
@@ -101,7 +104,9 @@ class Supervisor:
             for child in (control, backbone):
                 self._end(child)
             self._drain()
-        if control.returncode != 0:
+        # Asked to stop before it could listen, it had nothing to stop.
+        unheard = asked and control.returncode == -signal.SIGTERM
+        if control.returncode != 0 and not unheard:
             raise ChildFailed("control", control.returncode)
         return self.report()
 

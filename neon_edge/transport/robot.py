@@ -30,7 +30,9 @@ class Robot:
         buses: Sequence[Bus],
         chains: Sequence[Chain],
         counters: JointCounters,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         n = len(config.joints)
         self.joint_names = config.joint_names
         self.counters = counters
@@ -104,6 +106,9 @@ class Robot:
         pose = self.measure()
         for chain in self._chains:
             chain.enable()
+        # The first tick must not take a robot that has just been measured for a silent one.
+        self._state.position[:] = pose
+        self._state.received_ns[:] = self._clock.now_ns()
         return pose
 
     def disable(self) -> None:
@@ -146,7 +151,7 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
             chains.append(_chain(bus_config, bus, placed, counters, clock))
         for chain in chains:
             chain.set_up()
-        robot = Robot(config, buses, chains, counters)
+        robot = Robot(config, buses, chains, counters, clock)
         robot.measure()
         opened.callback(_stop, robot)
         yield robot
