@@ -35,6 +35,8 @@ class SerialLine:
         self._port = port
         self._descriptor: int = port.fileno()
         self._clock = clock
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, 0)
 
     def send(self, frames: Sequence[BusFrame]) -> int:
         """Write all of it. Raises `BusFailed` when the line takes no bytes for 5 ms."""
@@ -71,13 +73,18 @@ class SerialLine:
             except OSError as failure:
                 raise self._failed(failure) from failure
             if not piece:
-                # Nothing there; a line that was hung up reads the same and fails when written.
+                self._check_hung_up()
                 break
             pieces.append(BusFrame(0, piece))
             if len(piece) < READ_BYTES:
                 break
         self.counters.frames_received += len(pieces)
         return pieces
+
+    def _check_hung_up(self) -> None:
+        # A line that was hung up reads as one with nothing to say.
+        if self._poll.poll(0):
+            raise self._failed(OSError(errno.EIO, "the line was hung up"))
 
     def receive_until(self, deadline_ns: int) -> list[BusFrame]:
         """Wait for the next bytes, at most until `deadline_ns`."""
