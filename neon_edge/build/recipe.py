@@ -110,9 +110,4 @@ def load_recipe(name: str | Path) -> Recipe:
 
 def _family(path: Path) -> str:
     # Leniently, because which keys are allowed depends on the answer.
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=_Family).family
-    except (msgspec.DecodeError, ValueError, OSError) as failure:
-        raise ConfigWrong(
-            f"{path.name} names no backbone family", f"{path}: {failure}", "add family = NAME"
-        ) from None
+    return decode_toml(path, _Family).family
