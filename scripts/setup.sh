@@ -31,7 +31,7 @@ make_venv() {
     rm -rf .venv
     local fetched
     fetched=$(mktemp -d)
-    "$1" -m pip install --quiet --target "$fetched" virtualenv
+    "$1" -m pip install -qq --target "$fetched" virtualenv
     PYTHONPATH=$fetched "$1" -m virtualenv --quiet .venv
     rm -rf "$fetched"
 }
@@ -39,18 +39,17 @@ make_venv() {
 install_torch() {
     if .venv/bin/python -c 'import torch' >/dev/null 2>&1; then return; fi
     if [ -n "${TORCH:-}" ]; then
-        .venv/bin/pip install --quiet "$TORCH"
+        .venv/bin/pip install -qq "$TORCH"
         return
     fi
     # The default wheel for x86-64 Linux brings gigabytes of CUDA that a laptop has no use for.
     if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null; then
-        .venv/bin/pip install --quiet "torch==$torch_version+cpu" 2>/dev/null && return
-        .venv/bin/pip install --quiet --retries 1 --timeout 15 "torch==$torch_version" \
-            --index-url https://download.pytorch.org/whl/cpu 2>/dev/null && return
-        say "no CPU build of torch found; taking the default one, which is large"
+        .venv/bin/pip install -qq "torch==$torch_version+cpu" 2>/dev/null && return
+        say "no CPU build of torch in your index; taking the default one, which is large"
+        say "(PIP_EXTRA_INDEX_URL set to PyTorch's own CPU index makes it small)"
     fi
-    .venv/bin/pip install --quiet "torch==$torch_version" 2>/dev/null && return
-    .venv/bin/pip install --quiet torch
+    .venv/bin/pip install -qq "torch==$torch_version" 2>/dev/null && return
+    .venv/bin/pip install -qq torch
 }
 
 stamp_of() {
@@ -66,11 +65,11 @@ stamp=$(stamp_of)
 if [ "$(cat ".venv/.neon-edge-$extra" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 say "installing neon-edge[$extra] into .venv; minutes the first time"
-.venv/bin/pip install --quiet --upgrade pip
+.venv/bin/pip install -qq --upgrade pip
 install_torch
-.venv/bin/pip install --quiet --editable ".[$extra]"
+.venv/bin/pip install -qq --editable ".[$extra]"
 if [ "$extra" = dev ]; then
     # Upstream, as the oracle for our heads. Its own dependencies are for training.
-    .venv/bin/pip install --quiet --no-deps neon-vla
+    .venv/bin/pip install -qq --no-deps neon-vla
 fi
 echo "$stamp" >".venv/.neon-edge-$extra"
