@@ -56,16 +56,16 @@ def known_keys(shape: type[Any]) -> set[str]:
     return keys
 
 
-def _gather(info: msgspec.inspect.Type, keys: set[str], seen: set[Any]) -> None:
-    if isinstance(info, msgspec.inspect.StructType):
-        if info.cls in seen:
+def _gather(kind: msgspec.inspect.Type, keys: set[str], seen: set[Any]) -> None:
+    if isinstance(kind, msgspec.inspect.StructType):
+        if kind.cls in seen:
             return
-        seen.add(info.cls)
-        for field in info.fields:
+        seen.add(kind.cls)
+        for field in kind.fields:
             keys.add(field.encode_name)
             _gather(field.type, keys, seen)
     for attribute in ("item_type", "value_type", "types"):
-        inner = getattr(info, attribute, None)
+        inner = getattr(kind, attribute, None)
         for part in inner if isinstance(inner, tuple) else (inner,):
             if isinstance(part, msgspec.inspect.Type):
                 _gather(part, keys, seen)

@@ -16,28 +16,28 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (log
 class PeopleFormatter(logging.Formatter):
     """`14:03:07 control: message`, with the level in front when it is a warning or worse."""
 
-    def __init__(self, process: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(datefmt="%H:%M:%S")
-        self._process = process
+        self._name = name
 
     def format(self, record: logging.LogRecord) -> str:
         """One record, its traceback on the lines below."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         time = self.formatTime(record, self.datefmt)
-        return f"{time} {self._process}: {level}{_message(self, record)}"
+        return f"{time} {self._name}: {level}{_message(self, record)}"
 
 
 class JournalFormatter(logging.Formatter):
     """`<4>control: message`: the journal has the time and wants the priority on every line."""
 
-    def __init__(self, process: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self._process = process
+        self._name = name
 
     def format(self, record: logging.LogRecord) -> str:
         """One record, each of its lines with the priority."""
         prefix = f"<{_priority(record.levelno)}>"
-        text = f"{self._process}: {_message(self, record)}"
+        text = f"{self._name}: {_message(self, record)}"
         return "\n".join(prefix + line for line in text.splitlines())
 
 
@@ -75,11 +75,11 @@ def is_journal(stream: TextIO, journal_stream: str) -> bool:
     return journal_stream == f"{status.st_dev}:{status.st_ino}"
 
 
-def start_logging(process: str, level: int = logging.INFO) -> None:
-    """Send this process's log to stderr, in the form that its reader wants."""
+def start_logging(name: str, level: int = logging.INFO) -> None:
+    """Send this process's log to stderr as `name`, in the form that its reader wants."""
     to_journal = is_journal(sys.stderr, os.environ.get("JOURNAL_STREAM", ""))
     stderr = logging.StreamHandler(sys.stderr)
-    stderr.setFormatter(JournalFormatter(process) if to_journal else PeopleFormatter(process))
+    stderr.setFormatter(JournalFormatter(name) if to_journal else PeopleFormatter(name))
     root = logging.getLogger()
     root.handlers[:] = [stderr]
     root.setLevel(level)

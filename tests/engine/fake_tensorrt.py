@@ -1,6 +1,6 @@
 """TensorRT's runtime for tests: a "plan" is an ONNX file, run by ONNX Runtime on a faked GPU.
 
-Only symbols of `common_api` exist.
+Only symbols of `tensorrt_api` exist.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from tests.engine.common_api import COMMON
 from tests.engine.fake_cuda import FakeCuda
+from tests.engine.tensorrt_api import COMMON
 
 
 class Strict:
-    """Has what `common_api` lists for its class, and our class's own underscored parts."""
+    """Has what `tensorrt_api` lists for its class, and our class's own underscored parts."""
 
     def __init_subclass__(cls) -> None:
         if cls.__name__ not in COMMON:

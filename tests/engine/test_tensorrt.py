@@ -16,9 +16,9 @@ from neon_edge.engine import rtx, strongly_typed, tensorrt
 from neon_edge.engine.tensorrt import TensorRtEngine, TensorRtOptions, compile_tensorrt
 from neon_edge.errors import ConfigWrong, DeviceMissing, PlanUnfit
 from tests.engine import graphs
-from tests.engine.common_api import ALL, COMMON
 from tests.engine.fake_cuda import Code, FakeCuda, Mode
 from tests.engine.fake_tensorrt import fake_tensorrt
+from tests.engine.tensorrt_api import ALL, COMMON
 
 # Attributes in the two files that are Python's, NumPy's or our own.
 OURS = {
@@ -45,7 +45,7 @@ def test_only_symbols_of_all_three_versions_are_used() -> None:
     assert {"parse_from_file", "execute_async_v3", "set_tensor_address"} <= public
 
 
-def test_the_common_api_is_the_real_one() -> None:
+def test_the_tensorrt_api_is_the_real_one() -> None:
     real = pytest.importorskip("tensorrt_rtx_bindings")
     for owner, names in COMMON.items():
         there = real if owner == "module" else getattr(real, owner)
