@@ -53,19 +53,15 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace) -> RunReport:
             robot = with_channels(robot, body.channels)
             spec = msgspec.structs.replace(spec, robot=robot)
         live = sys.stderr.isatty() and not options.quiet
-        supervisor = Supervisor(spec, manifest, _draw if live else _ignore)
+        supervisor = Supervisor(spec, manifest, _draw if live else lambda _: None)
         report = supervisor.run()
         if live:
             print(file=sys.stderr)
         if body is None:
             return report
-        return msgspec.structs.replace(
-            report,
-            joint_commands_received=_received(
-                body, report.joint_commands_sent + supervisor.enabling
-            )
-            - supervisor.enabling,
-        )
+        enabling = supervisor.enabling
+        received = _received(body, report.joint_commands_sent + enabling) - enabling
+        return msgspec.structs.replace(report, joint_commands_received=received)
 
 
 def _received(body: Simulation, sent: int) -> int:
@@ -79,7 +75,3 @@ def _received(body: Simulation, sent: int) -> int:
 
 def _draw(status: str) -> None:
     print(f"\r\033[K{status}", end="", file=sys.stderr, flush=True)
-
-
-def _ignore(status: str) -> None:
-    pass
