@@ -60,9 +60,11 @@ class Ticker:
         origin_ns = self._clock.now_ns() + self.period_ns
         number = 0
         while not self.stopping and (self._limit is None or number < self._limit):
-            due_ns = origin_ns + number * self.period_ns
-            self._clock.sleep_until_ns(due_ns)
-            yield Tick(number, due_ns, self._clock.now_ns())
+            self._clock.sleep_until_ns(origin_ns + number * self.period_ns)
+            start_ns = self._clock.now_ns()
+            # Woken whole periods late, this is the tick of the period that is now.
+            number = max(number, (start_ns - origin_ns) // self.period_ns)
+            yield Tick(number, origin_ns + number * self.period_ns, start_ns)
             number = max(number + 1, (self._clock.now_ns() - origin_ns) // self.period_ns)
 
 

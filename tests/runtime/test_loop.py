@@ -70,6 +70,32 @@ def test_every_period_is_run_or_missed_whatever_the_work_takes(work: list[int]) 
     assert numbers == sorted(set(numbers))
 
 
+class SleepyClock(FakeClock):
+    """Wakes late once, as a starved process does."""
+
+    def __init__(self, oversleeps: dict[int, int]) -> None:
+        super().__init__()
+        self._oversleeps = oversleeps
+        self._sleeps = -1
+
+    def sleep_until_ns(self, due_ns: int) -> None:
+        super().sleep_until_ns(due_ns)
+        self._sleeps += 1
+        self.advance_ns(self._oversleeps.get(self._sleeps, 0))
+
+
+def test_waking_more_than_a_period_late_skips_and_never_bursts() -> None:
+    clock = SleepyClock({2: 22_000_000, 5: 61_000_000})
+    seen = []
+    for tick in Ticker(50.0, clock, limit=12).ticks():
+        seen.append(tick)
+        clock.advance_ns(1_000_000)
+    assert [tick.number for tick in seen] == [0, 1, 3, 4, 5, 9, 10, 11]
+    starts = [tick.start_ns for tick in seen]
+    assert min(b - a for a, b in zip(starts, starts[1:], strict=False)) >= PERIOD - 2_000_000
+    assert all(tick.start_ns - tick.due_ns < PERIOD for tick in seen)
+
+
 def test_a_stop_request_finishes_the_tick_under_way() -> None:
     clock = FakeClock()
     ticker = Ticker(50.0, clock)
