@@ -87,12 +87,18 @@ class Dynamics:
         resistance = dt * (self._kd + self._damping + dt * self._kp)
         velocity = (self._inertia * self.velocity + dt * drive) / (self._inertia + resistance)
         wanted = drive - (self._kp * dt + self._kd) * velocity
-        self.torque = np.clip(wanted, -self.effort, self.effort)
+        self.torque = _within(wanted, -self.effort, self.effort)
         velocity = (self._inertia * self.velocity + dt * self.torque) / (
             self._inertia + dt * self._damping
         )
-        velocity = np.clip(velocity, -self._velocity_max, self._velocity_max)
+        velocity = _within(velocity, -self._velocity_max, self._velocity_max)
         moved = self.position + dt * velocity
-        self.position = np.clip(moved, self._lower, self._upper)
+        self.position = _within(moved, self._lower, self._upper)
         # A joint at its stop has stopped.
         self.velocity = np.where(self.position == moved, velocity, 0.0)
+
+
+def _within(values: Float64, low: Float64, high: Float64) -> Float64:
+    """`np.clip` without its checks, which cost more than the rest of a step."""
+    clipped: Float64 = np.minimum(np.maximum(values, low), high)
+    return clipped

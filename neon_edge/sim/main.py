@@ -33,6 +33,7 @@ LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's sockaddr_un holds 107."""
 SLICE_NS = 250_000
 """Bytes that pass within one slice are served together: a reply is never early, and this late."""
+SCRATCH = "neon-sim-"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -91,6 +92,9 @@ class Simulator:
         """Hang up every bus."""
         for channel in self.channels.values():
             channel.close()
+            place = Path(channel.name.removeprefix("unix:")).parent
+            if place.name.startswith(SCRATCH):
+                place.rmdir()
 
     def _wait_s(self) -> float:
         now_ns = self._clock.now_ns()
@@ -110,7 +114,7 @@ def socket_path(rundir: Path, bus: str) -> Path:
     path = rundir / f"can-{bus}"
     if len(str(path).encode()) <= LONGEST_SOCKET_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix="neon-sim-")) / bus
+    return Path(tempfile.mkdtemp(prefix=SCRATCH)) / bus
 
 
 def end_with_parent(parent: int) -> None:

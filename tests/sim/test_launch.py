@@ -188,3 +188,6 @@ def test_a_long_run_directory_still_gets_a_socket(robot: RobotConfig, tmp_path: 
     with start_sim(robot, tmp_path / ("long" * 25)) as sim:
         bus = open_bus(with_channels(robot, sim.channels).buses[0], CLOCK)
         bus.close()
+        scratch = Path(sim.channels["waist"].removeprefix("unix:")).parent
+        assert scratch.exists()
+    assert not scratch.exists()
