@@ -1,0 +1,11 @@
+"""Quantised checkpoints that others published, read as they are: nothing is quantised again.
+
+    GPTQ · AWQ · compressed-tensors · ModelOpt  ──▶  QuantisedLinear  ──▶  ONNX Q/DQ
+
+NumPy only. A layout that is not known exactly is refused by its name.
+"""
+
+from neon_edge.build.importers.linear import QuantisedLinear, dequantised
+from neon_edge.build.importers.read import Layout, layout_of, read_linear
+
+__all__ = ["Layout", "QuantisedLinear", "dequantised", "layout_of", "read_linear"]
