@@ -13,8 +13,10 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.config import Joint, RobotConfig, SerialBus, load_robot
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
 from neon_edge.sim import Simulation, start_sim, with_channels
-from neon_edge.transport import Robot, open_robot
-from neon_edge.types import Float32, JointCommand, Rung, Setpoint
+from neon_edge.transport import Robot, open_bus, open_robot
+from neon_edge.transport.protocol import dynamixel
+from neon_edge.transport.protocol.dynamixel_table import GOAL_POSITION
+from neon_edge.types import BusFrame, Float32, JointCommand, Rung, Setpoint
 
 CLOCK = MonotonicClock()
 TICK_NS = 20_000_000
@@ -91,6 +93,10 @@ def ticks(robot: Robot, config: RobotConfig, goals: list[Float32], rung: Rung = 
     return sent
 
 
+def rest(seconds: float) -> None:
+    CLOCK.sleep_until_ns(CLOCK.now_ns() + int(seconds * 1e9))
+
+
 def settled(sim: Simulation, expected: int) -> int:
     """Joint commands received, once they are all in or half a second has passed."""
     deadline_ns = CLOCK.now_ns() + 500_000_000
@@ -165,9 +171,24 @@ def test_enabling_does_not_move_anything(start: Start) -> None:
     before = sim.positions()
     assert before[0] > 0.7
     with open_robot(with_channels(config, sim.channels), CLOCK) as robot:
-        pose = robot.enable()
-        ticks(robot, config, [pose] * 25)
+        robot.enable()
+        rest(0.1)
         assert np.abs(sim.positions() - before).max() < 0.003
+
+
+def test_enabling_overwrites_the_goal_that_another_program_left(start: Start) -> None:
+    config = patient(only(load_robot("sim"), "left_arm"))
+    sim = start(config)
+    real = with_channels(config, sim.channels)
+    bus = open_bus(real.buses[0], CLOCK)
+    goals = [(joint.motor.id, (2500).to_bytes(4, "little")) for joint in config.joints]
+    bus.send([BusFrame(0, dynamixel.sync_write(GOAL_POSITION, 4, goals))])
+    assert settled(sim, 7) == 7
+    bus.close()
+    with open_robot(real, CLOCK) as robot:
+        robot.enable()
+        rest(0.1)
+        assert np.abs(sim.positions()).max() < 0.003
 
 
 def test_motors_that_are_off_are_asked_and_sent_nothing(start: Start) -> None:
