@@ -7,14 +7,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from neon_edge.clock import MonotonicClock
 from neon_edge.config import load_robot
+from tests.cli.live import Live, wait_s
 from tests.conftest import ROOT, neon_edge
 
 KEYS = {
@@ -24,56 +22,6 @@ KEYS = {
 STAGES = {
     "capture", "preprocess", "backbone", "publish", "read", "heads", "safety", "write", "tick"
 }  # fmt: skip
-CLOCK = MonotonicClock()
-
-
-def wait_s(seconds: float) -> None:
-    CLOCK.sleep_until_ns(CLOCK.now_ns() + round(seconds * 1e9))
-
-
-class Live:
-    """`neon-edge run --robot sim`, and its children by name."""
-
-    def __init__(self, plans: Path, *arguments: str) -> None:
-        self.run = subprocess.Popen(
-            [sys.executable, "-m", "neon_edge", "run", "--robot", "sim", "--engines", str(plans),
-             "--json", *arguments],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def child(self, name: str, timeout_s: float = 30) -> int:
-        """The process id of the child whose command line holds `name`."""
-        until = CLOCK.now_ns() + round(timeout_s * 1e9)
-        while CLOCK.now_ns() < until:
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and self._is(entry, name):
-                    return int(entry.name)
-            wait_s(0.05)
-        raise AssertionError(f"no child {name}")
-
-    def _is(self, entry: Path, name: str) -> bool:
-        try:
-            line = (entry / "cmdline").read_bytes().decode()
-            status = (entry / "status").read_text()
-        except OSError:
-            return False
-        return name in line and f"PPid:\t{self.run.pid}\n" in status
-
-    def until_ticking(self) -> None:
-        """Return once the control process has written that it runs."""
-        self.child("neon_edge.runtime.control")
-        until = CLOCK.now_ns() + 30 * 10**9
-        while CLOCK.now_ns() < until and self.run.poll() is None:
-            for note in Path("/dev/shm").glob(f"neon-edge-{self.run.pid}-*/control.json"):
-                spec = note.with_name("run.json")
-                if '"running"' in note.read_text() and spec.exists():
-                    return
-            wait_s(0.05)
-        raise AssertionError(self.run.communicate()[1])
-
-    def end(self, timeout: float = 60) -> tuple[int, str, str]:
-        out, err = self.run.communicate(timeout=timeout)
-        return self.run.returncode, out, err
 
 
 def test_run_moves_the_robot_and_json_says_so(plans: Path) -> None:
