@@ -55,6 +55,7 @@ class AudioSource(Struct, frozen=True):
     encoder_type: Literal["whisper", "omni", "mel"] = "whisper"
     whisper_model: str = "openai/whisper-base"
     sample_rate: Size = 16000
+    max_audio_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
     audio_hidden_size: Size = 512
     projection_dim: Annotated[int, Meta(ge=0)] = 0
     """0: as wide as the pooled features."""

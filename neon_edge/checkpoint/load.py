@@ -21,7 +21,7 @@ from neon_edge.types import Float32
 PICTURE = 224
 """Side of depth maps and segmentations unless a recipe says otherwise, pixels."""
 
-_BACKBONE = ("backbone.", "tribe_backbone.")
+_RELATIVE = "action_head.inner_head."
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Checkpoint:
     actions: ActionSpace
     module: NeonHeads
     weights_sha256: str
-    backbone_weights: dict[str, Tensor] = field(default_factory=dict)
-    """Tensors that upstream trains or copies inside its backbone; the heads do not use them."""
+    set_aside: dict[str, Tensor] = field(default_factory=dict)
+    """Tensors of the file that no action depends on here: backbone, Whisper, speech output."""
 
     @property
     def columns(self) -> list[str]:
@@ -65,10 +65,16 @@ class Checkpoint:
         return sampled
 
     def sample_sensors(self, rows: int, chance: np.random.Generator) -> dict[str, Float32]:
-        """Standard normal readings of every declared sensor: {name: (rows, *shape)}."""
+        """Standard normal values for every input but pooled features and joints.
+
+        {name: (rows, *shape)}: declared sensors, and `noise` where the head samples.
+        """
+        shapes = {sensor.name: sensor.shape for sensor in self.sensors}
+        if self.module.noise_shape is not None:
+            shapes["noise"] = self.module.noise_shape
         return {
-            sensor.name: chance.standard_normal((rows, *sensor.shape), dtype=np.float32)
-            for sensor in self.sensors
+            name: chance.standard_normal((rows, *shape), dtype=np.float32)
+            for name, shape in shapes.items()
         }
 
 
@@ -83,12 +89,26 @@ def load_checkpoint(directory: Path, picture: int = PICTURE) -> Checkpoint:
     refuse_impossible(config, actions)
     path = directory / FILE_NAME
     weights = read_weights(path)
-    backbone = {name: weights.pop(name) for name in list(weights) if name.startswith(_BACKBONE)}
-    _refuse_trained_backbone(config, backbone)
-    module = NeonHeads(config, actions, picture)
+    aside = _set_aside(config)
+    others = {name: weights.pop(name) for name in list(weights) if name.startswith(aside)}
+    _refuse_trained_backbone(config, others)
+    relative = any(name.startswith(_RELATIVE) for name in weights)
+    module = NeonHeads(config, actions, picture, relative)
     fill(module, weights, path)
     module.eval().requires_grad_(False)
-    return Checkpoint(directory, config, actions, module, sha256_file(path), backbone)
+    return Checkpoint(directory, config, actions, module, sha256_file(path), others)
+
+
+def _set_aside(config: NeonConfig) -> tuple[str, ...]:
+    prefixes = ["backbone."]
+    if config.backbone_type == "tribe":
+        prefixes.append("tribe_backbone.")
+    if config.audio is not None and config.audio.enabled:
+        if config.audio.enable_speech_output:
+            prefixes.append("speech_head.")
+        if config.audio.encoder_type == "whisper":
+            prefixes.append("audio_encoder._encoder.")
+    return tuple(prefixes)
 
 
 def _refuse_trained_backbone(config: NeonConfig, backbone: dict[str, Tensor]) -> None:

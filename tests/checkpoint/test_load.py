@@ -156,7 +156,7 @@ def test_files_that_contradict_each_other(saved: Path, field: str, value: Any) -
 def test_copies_of_frozen_backbone_tensors_are_set_aside(saved: Path) -> None:
     name = "backbone._model.thinker.audio_tower.conv1.weight"
     edit_weights(saved, lambda state: state.update({name: torch.zeros(3)}))
-    assert list(load_checkpoint(saved).backbone_weights) == [name]
+    assert list(load_checkpoint(saved).set_aside) == [name]
 
 
 def test_a_trained_backbone_is_refused(saved: Path) -> None:

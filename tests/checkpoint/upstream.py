@@ -14,6 +14,9 @@ from neon.model.video_backbone import BackboneConfig
 
 POOLED = 128
 
+# Networks this small lose more to a second thread than they gain.
+torch.set_num_threads(1)
+
 
 def upstream_model(seed: int = 0, **settings: Any) -> NeonVLA:
     """A model whose parameters are all random, norms and scales included, in eval mode."""
@@ -22,9 +25,12 @@ def upstream_model(seed: int = 0, **settings: Any) -> NeonVLA:
     model = NeonVLA(NeonConfig(**settings))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # Upstream starts norms and scales at one, where half of a mistake cannot be seen.
+            # Upstream starts norms and scales at one, gates and last layers at zero: half of a
+            # mistake could not be seen.
             if parameter.dim() == 1 and not name.endswith("bias"):
                 parameter.copy_(torch.randn_like(parameter))
+            elif not parameter.any():
+                parameter.copy_(0.2 * torch.randn_like(parameter))
     return model.eval()
 
 

@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from neon_edge.checkpoint.config import NeonConfig
+from neon_edge.checkpoint.config import AudioSource, NeonConfig
 from neon_edge.checkpoint.networks.blocks import two_layers
+
+MELS = 80
+HOP = 160
 
 
 class Sensor(NamedTuple):
@@ -17,6 +20,8 @@ class Sensor(NamedTuple):
     module: str
     shape: tuple[int, ...]
     hidden: int
+    width: int
+    """Of what its encoder makes."""
 
 
 class VectorEncoder(nn.Module):
@@ -85,6 +90,30 @@ class PictureEncoder(nn.Module):
         return encoded
 
 
+class AudioEncoder(nn.Module):
+    """Speech: what an encoder made of it, pooled over time, projected.
+
+    With Whisper the input is the mean over time of its encoder's last hidden state. The mel encoder
+    is small and trained here: its input is a power mel spectrogram (80, frames), hop 10 ms.
+    """
+
+    def __init__(self, hidden: int, width: int, mel: bool) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(nn.Linear(hidden, width), nn.GELU(), nn.LayerNorm(width))
+        if mel:
+            self._encoder = nn.Sequential(
+                nn.Conv1d(MELS, 256, 3, padding=1), nn.GELU(),
+                nn.Conv1d(256, hidden, 3, padding=1), nn.GELU(),
+            )  # fmt: skip
+        self.mel = mel
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """(batch, hidden), or (batch, 80, frames) with mel -> (batch, width)."""
+        pooled = self._encoder(heard).mean(dim=-1) if self.mel else heard
+        encoded: Tensor = self.projection(pooled)
+        return encoded
+
+
 def declared_sensors(config: NeonConfig, picture: int) -> list[Sensor]:
     """The sensors that `config` switches on, in the order in which they are fused.
 
@@ -109,17 +138,29 @@ def declared_sensors(config: NeonConfig, picture: int) -> list[Sensor]:
         (config.use_imu, "imu", "imu", (config.imu_dim,), config.imu_hidden),
         (config.use_force, "force", "force", (config.force_dim,), config.force_hidden),
     )
-    return [
-        Sensor(name, f"{stem}_encoder", shape, hidden)
+    sensors = [
+        Sensor(name, f"{stem}_encoder", shape, hidden, 2 * hidden)
         for declared, name, stem, shape, hidden in known
         if declared
     ]
+    if config.audio is not None and config.audio.enabled:
+        sensors.insert(0, _audio(config.audio, config.pooled_width))
+    return sensors
+
+
+def _audio(audio: AudioSource, pooled_width: int) -> Sensor:
+    hidden, width = audio.audio_hidden_size, audio.projection_dim or pooled_width
+    frames = round(audio.max_audio_seconds * audio.sample_rate) // HOP + 1
+    shape = (MELS, frames) if audio.encoder_type == "mel" else (hidden,)
+    return Sensor("audio", "audio_encoder", shape, hidden, width)
 
 
 def sensor_encoder(sensor: Sensor) -> nn.Module:
-    """The encoder of one sensor. It makes (batch, 2 * hidden)."""
+    """The encoder of one sensor. It makes (batch, width)."""
     channels = sensor.shape[0]
     match sensor.name:
+        case "audio":
+            return AudioEncoder(sensor.hidden, sensor.width, mel=len(sensor.shape) == 2)
         case "lidar":
             return PointEncoder(sensor.hidden)
         case "depth" | "segmentation":

@@ -8,15 +8,9 @@ from torch import Tensor, nn
 from neon_edge.checkpoint.actions import ActionSpace
 from neon_edge.checkpoint.config import NeonConfig
 from neon_edge.checkpoint.networks.blocks import numbered
+from neon_edge.checkpoint.networks.build import DRAWS, RelativeHead, action_head
 from neon_edge.checkpoint.networks.encoders import VectorEncoder, declared_sensors, sensor_encoder
-from neon_edge.checkpoint.networks.mlp import (
-    ChunkingHead,
-    MlpDecoder,
-    SeparateHeads,
-    SingleHead,
-)
 from neon_edge.checkpoint.refuse import separate_widths
-from neon_edge.errors import ConfigWrong
 
 
 class NeonHeads(nn.Module):
@@ -29,8 +23,13 @@ class NeonHeads(nn.Module):
     middle: Tensor
     half_range: Tensor
 
-    def __init__(self, config: NeonConfig, actions: ActionSpace, picture: int) -> None:
+    def __init__(
+        self, config: NeonConfig, actions: ActionSpace, picture: int, relative: bool = False
+    ) -> None:
         super().__init__()
+        self.relative = relative
+        draws = DRAWS[config.action_head_type]
+        self.noise_shape = (draws, config.steps, actions.action_dim) if draws else None
         self.sensors = declared_sensors(config, picture)
         self.pooled_width = width = fused = config.pooled_width
         self.proprio_encoder: VectorEncoder | None = None
@@ -40,9 +39,10 @@ class NeonHeads(nn.Module):
             fused += 2 * hidden
         for sensor in self.sensors:
             self.add_module(sensor.module, sensor_encoder(sensor))
-            fused += 2 * sensor.hidden
+            fused += sensor.width
         self.fusion = numbered(_0=nn.Linear(fused, width), _1=nn.GELU())
-        self.action_head = _action_head(config, actions, width)
+        head = action_head(config, actions.action_dim, separate_widths(config, actions))
+        self.action_head = RelativeHead(head) if relative else head
         self.register_buffer("middle", torch.tensor(actions.middle), persistent=False)
         self.register_buffer("half_range", torch.tensor(actions.half_range), persistent=False)
 
@@ -62,44 +62,19 @@ class NeonHeads(nn.Module):
         fused: Tensor = self.fusion(torch.cat([pooled, *encoded], dim=-1))
         return fused
 
-    def forward(self, pooled: Tensor, joints: Tensor, **sensors: Tensor) -> Tensor:
-        """(1, width), (1, action_dim), sensors by name -> (1, steps, action_dim)."""
-        return self.denormalised(self.action_head(self.fused(pooled, joints, **sensors)))
+    def forward(self, pooled: Tensor, joints: Tensor, **others: Tensor) -> Tensor:
+        """(1, width), (1, action_dim), others by name -> (1, steps, action_dim).
+
+        Others: every declared sensor; `noise` (1, *noise_shape) where the head samples; `tokens`
+        (1, n, token width) to use a flow head's cross-attention, which upstream never does.
+        """
+        sampled = [others.pop(name) for name in ("noise", "tokens") if name in others]
+        chunk: Tensor = self.action_head(self.fused(pooled, joints, **others), *sampled)
+        if self.relative:
+            # Upstream's wrapper adds in normalised units, where the centre of a range cancels.
+            return joints[:, None] + chunk * self.half_range
+        return self.denormalised(chunk)
 
     def denormalised(self, chunk: Tensor) -> Tensor:
         """[-1, 1] -> rad, m/s and rad/s, column by column."""
         return chunk * self.half_range + self.middle
-
-
-def _action_head(config: NeonConfig, actions: ActionSpace, width: int) -> nn.Module:
-    if config.action_head_type != "mlp":
-        raise ConfigWrong(
-            f"action head {config.action_head_type!r} is not supported yet",
-            "supported: mlp",
-            "deploy a checkpoint with an mlp head",
-        )
-    if not config.use_separate_heads:
-        return SingleHead(_decoder(config, width, actions.action_dim))
-    return SeparateHeads(
-        {
-            name: _separate_decoder(config, name, width, outputs)
-            for name, outputs in separate_widths(config, actions).items()
-        }
-    )
-
-
-def _decoder(config: NeonConfig, width: int, outputs: int) -> ChunkingHead | MlpDecoder:
-    if config.use_action_chunking:
-        return ChunkingHead(width, outputs, config.num_action_steps, config.mlp_hidden)
-    return MlpDecoder(width, outputs, config.mlp_hidden, config.action_head_layers)
-
-
-def _separate_decoder(
-    config: NeonConfig, name: str, width: int, outputs: int
-) -> ChunkingHead | MlpDecoder:
-    if name in ("arms", "legs"):
-        return _decoder(config, width, outputs)
-    hidden = config.mlp_hidden // 2
-    if config.use_action_chunking:
-        return ChunkingHead(width, outputs, config.num_action_steps, hidden)
-    return MlpDecoder(width, outputs, hidden, layers=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -89,9 +91,9 @@ class SeparateHeads(nn.Module):
 
     ORDER = ("arms", "torso_head", "legs", "locomotion")
 
-    def __init__(self, heads: dict[str, nn.Module]) -> None:
+    def __init__(self, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.heads = nn.ModuleDict(heads)
+        self.heads = nn.ModuleDict(dict(heads))
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, inputs) -> (batch, steps, columns); one step without chunking."""
