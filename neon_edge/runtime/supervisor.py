@@ -28,6 +28,7 @@ from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
+from neon_edge.runtime.systemd import Service
 
 POLL_NS = 100_000_000
 RESTART_AFTER_NS = 500_000_000
@@ -77,6 +78,7 @@ class Supervisor:
         self._path = write_spec(spec)
 
     def run(self) -> RunReport:
+        self._service = Service(self._clock)
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
@@ -89,6 +91,7 @@ class Supervisor:
                 if self._stopping and not asked:
                     # Once: a second signal would meet an interpreter that is already leaving.
                     control.terminate()
+                    self._service.stopping()
                     asked = True
                 if backbone.returncode in HOPELESS and len(self._ticks.rows()) == 0:
                     raise ChildFailed("backbone", backbone.returncode)
@@ -98,14 +101,16 @@ class Supervisor:
                         backbone, died_ns = self._start("backbone"), 0
                         self.restarts += 1
                 self._drain()
-                self._on_status(self._status())
+                self._look(self._status())
                 self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
         finally:
             for child in (control, backbone):
                 self._end(child)
+            self._service.stopping()
             self._drain()
         # Asked to stop before it could listen, it had nothing to stop.
         unheard = asked and control.returncode == -signal.SIGTERM
+            self._service.close()
         if control.returncode != 0 and not unheard:
             raise ChildFailed("control", control.returncode)
         return self.report()
@@ -145,6 +150,11 @@ class Supervisor:
 
     def _status(self) -> str:
         recent = self._ticks.newest(250)
+    def _look(self, status: str) -> None:
+        note = read_note(self._spec.control_log)
+        self._service.look(note.state if note else "", self._ticks.seen, status)
+        self._on_status(status)
+
         if len(recent) == 0:
             return "starting"
         late = np.percentile(recent["start_ns"] - recent["due_ns"], 99) / 1e6
