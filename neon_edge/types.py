@@ -88,6 +88,20 @@ class Rung(IntEnum):
     OFF = 4
 
 
+@dataclass(slots=True)
+class Health:
+    """What speaks against moving, beside features and joint state."""
+
+    bus_missing: float = 0.0
+    """Share of motor replies missing over the last second, 0 to 1."""
+    faulty_joint: int = -1
+    """A joint whose motor reports a fault; -1 for none."""
+    tilt_rad: float = 0.0
+    """How far the base leans."""
+    stop_pressed: bool = False
+    """The e-stop input."""
+
+
 @dataclass(frozen=True, slots=True)
 class JointCommand:
     """What safety let through; the only thing a bus carries. Only `safety/` makes one.

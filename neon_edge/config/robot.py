@@ -10,6 +10,7 @@ from neon_edge.config.motors import Motor, Positive
 from neon_edge.errors import ConfigWrong
 
 NotNegative = Annotated[float, Meta(ge=0)]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Joint(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,12 +80,39 @@ class FixedSensor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
 
 
 class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
-    """When the robot holds, and how it starts."""
+    """Where each rung of the staleness ladder begins, and how the robot starts.
 
+    Defaults: a backbone at 5 Hz, ticks at 50 Hz, and the terminations of unitree_sdk2
+    (`include/unitree/robot/g1/common/terminations.hpp`).
+    """
+
+    features_scale_after_ms: Positive = 400.0
+    """Features older than this: motion is scaled down, to nothing at the next threshold."""
     features_hold_after_ms: Positive = 1000.0
-    """Older features than this: hold the measured pose."""
+    """Features older than this: hold."""
+    hold_damp_after_s: NotNegative = 3.0
+    """Features missing for this long after the hold began: damp; 0 holds for ever."""
+    head_hold_after_ms: Positive = 60.0
+    """A setpoint, or the last tick, older than this: hold."""
     joint_hold_after_ms: Positive = 60.0
     """A joint silent for longer than this: hold."""
+    joint_damp_after_ms: Positive = 200.0
+    """A joint silent for longer than this: damp."""
+    bus_scale_missing: Fraction = 0.05
+    """Share of replies missing over the last second: scale, to nothing at the next threshold."""
+    bus_hold_missing: Fraction = 0.2
+    """Share of replies missing over the last second: hold."""
+    bus_damp_missing: Fraction = 0.5
+    """Share of replies missing over the last second: damp."""
+    not_finite_damp_ticks: Annotated[int, Meta(ge=1)] = 25
+    """So many ticks in a row with a setpoint that is not finite: damp. The first one holds."""
+    velocity_trip: Positive = 1.5
+    """Measured over allowed velocity: damp, after `velocity_trip_ticks` in a row."""
+    velocity_trip_ticks: Annotated[int, Meta(ge=1)] = 3
+    tilt_damp_rad: Positive = 1.0
+    """The base leaning further than this: damp."""
+    damp_off_after_s: NotNegative = 0.0
+    """Damped for this long: torque off; 0 damps until somebody decides."""
     ramp_s: Positive = 3.0
     """From the measured pose to the head's setpoint at start-up and after every hold."""
     position_margin_rad: NotNegative = 0.02
@@ -132,6 +160,15 @@ def check_robot(robot: RobotConfig) -> None:
     _unique("camera", [camera.name for camera in robot.cameras])
     buses = {bus.name: bus for bus in robot.buses}
     addresses: set[tuple[str, int]] = set()
+    _ordered(robot.safety)
+    period_ms = 1e3 / robot.rate_hz
+    for key in ("head_hold_after_ms", "joint_hold_after_ms"):
+        if getattr(robot.safety, key) < 2 * period_ms:
+            raise ConfigWrong(
+                "a healthy robot would hold at every tick",
+                f"safety.{key} = {getattr(robot.safety, key)}, a tick is {period_ms:g} ms",
+                f"set {key} to two ticks at least, {2 * period_ms:g}",
+            )
     for joint in robot.joints:
         if joint.bus not in buses:
             raise ConfigWrong(
@@ -159,6 +196,21 @@ def check_robot(robot: RobotConfig) -> None:
             'a bus with channel "sim" or a fixed sensor, and simulated = false',
             "name the real device, or set simulated = true",
         )
+
+
+def _ordered(safety: SafetyLimits) -> None:
+    for lower, upper in (
+        ("features_scale_after_ms", "features_hold_after_ms"),
+        ("joint_hold_after_ms", "joint_damp_after_ms"),
+        ("bus_scale_missing", "bus_hold_missing"),
+        ("bus_hold_missing", "bus_damp_missing"),
+    ):
+        if not getattr(safety, lower) < getattr(safety, upper):
+            raise ConfigWrong(
+                "a graver rung begins before a milder one",
+                f"safety.{lower} = {getattr(safety, lower)}, {upper} = {getattr(safety, upper)}",
+                f"{lower} must be below {upper}",
+            )
 
 
 def _unique(what: str, names: list[str]) -> None:

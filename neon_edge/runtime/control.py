@@ -5,6 +5,7 @@ Run by the supervisor as `python -m neon_edge.runtime.control RUN.json`.
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.fresh import FreshHeads
 from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
@@ -78,13 +80,17 @@ def run(spec: RunSpec, stop: Stop) -> None:
             return
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
-        safety.start(robot.measure())
+        safety.start(robot.measure(), clock.now_ns())
         limit = None if spec.seconds is None else round(spec.seconds * spec.robot.rate_hz)
         ticker = Ticker(spec.robot.rate_hz, clock, limit)
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
-        stages = RobotStages(robot, slot, heads, safety, ring, clock)
+        health = HealthWatch(robot.counters, StopFlag(spec.stop_flag), round(spec.robot.rate_hz))
+        stages = RobotStages(robot, slot, heads, safety, health, ring, clock)
+        signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
-        safety.start(robot.enable())
+        stages.arm()
+        if stages.refused is not None:
+            raise stages.refused
         enabling = int(robot.counters.sent.sum())
         write_note(spec.control_log, _note("running", had, slot, robot, enabling))
         try:

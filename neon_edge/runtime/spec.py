@@ -37,6 +37,11 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.directory) / "passes.ring"
 
     @property
+    def stop_flag(self) -> Path:
+        """The e-stop input: a byte that the control process looks at every tick."""
+        return Path(self.directory) / "stop.flag"
+
+    @property
     def control_log(self) -> Path:
         """What the control process has to say besides ticks: JSON, written before and after."""
         return Path(self.directory) / "control.json"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from neon_edge.clock import Clock
+from neon_edge.errors import NeonEdgeError
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.fresh import Heads
+from neon_edge.runtime.health import HealthWatch
 from neon_edge.runtime.loop import Tick
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot
 from neon_edge.types import Features, JointCommand, JointState, Setpoint
+
+NO_JOINT = 0xFFFF
+"""In a tick's row: no joint in particular."""
 
 
 class RobotStages:
@@ -21,6 +26,7 @@ class RobotStages:
         slot: SlotReader,
         heads: Heads,
         safety: SafetyFilter,
+        health: HealthWatch,
         ring: TickRing,
         clock: Clock,
     ) -> None:
@@ -28,8 +34,13 @@ class RobotStages:
         self._slot = slot
         self._heads = heads
         self._safety = safety
+        self._health = health
         self._ring = ring
         self._clock = clock
+        self.arming = False
+        """Set from a signal: a person wants the robot to move again."""
+        self.refused: NeonEdgeError | None = None
+        """Why the last arming failed."""
         self._begun_ns = 0
         self._read_ns = 0
         self._slot_ns = 0
@@ -59,7 +70,8 @@ class RobotStages:
         self, setpoint: Setpoint | None, joints: JointState, features: Features | None, at_ns: int
     ) -> JointCommand:
         """What may be sent."""
-        command = self._safety.filter(setpoint, joints, features, at_ns)
+        health = self._health.now()
+        command = self._safety.filter(setpoint, joints, features, health, at_ns)
         self._safety_ns = self._clock.now_ns()
         return command
 
@@ -84,6 +96,22 @@ class RobotStages:
             joints_ns=int(joints.received_ns.min()),
             rung=command.rung,
             cause=self._safety.cause,
+            joint=self._safety.now.joint & NO_JOINT,
             clipped=self._safety.clipped,
             sent=sent,
         )
+        if self.arming:
+            self.arming = False
+            self.arm()
+
+    def arm(self) -> None:
+        """Torque on where it stands, and a ramp from there. Between ticks: it may cost some.
+
+        Refused (`refused` says why), the robot stays on the rung it is on.
+        """
+        try:
+            self._safety.start(self._robot.enable(), self._clock.now_ns())
+        except NeonEdgeError as failure:
+            self.refused = failure
+        else:
+            self.refused = None

@@ -24,11 +24,12 @@ from neon_edge.errors import ConfigWrong, DeviceMissing, UsageWrong
 from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.board import board
+from neon_edge.runtime.health import create_stop_flag
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
-from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 from neon_edge.runtime.systemd import Service
+from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 
 POLL_NS = 100_000_000
 RESTART_AFTER_NS = 500_000_000
@@ -70,15 +71,16 @@ class Supervisor:
         self._stopping = False
         self.restarts = 0
         self.warnings: list[str] = []
+        create_stop_flag(spec.stop_flag)
         create_slot(spec.slot, manifest.backbone.pooled_width)
         TickRing.create(spec.ticks)
         PassRing.create(spec.passes)
         self._ticks = RingReader(spec.ticks)
         self._passes = RingReader(spec.passes)
         self._path = write_spec(spec)
+        self._service = Service(self._clock)
 
     def run(self) -> RunReport:
-        self._service = Service(self._clock)
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
@@ -89,9 +91,9 @@ class Supervisor:
         try:
             while control.poll() is None:
                 if self._stopping and not asked:
+                    self._service.stopping()
                     # Once: a second signal would meet an interpreter that is already leaving.
                     control.terminate()
-                    self._service.stopping()
                     asked = True
                 if backbone.returncode in HOPELESS and len(self._ticks.rows()) == 0:
                     raise ChildFailed("backbone", backbone.returncode)
@@ -104,13 +106,13 @@ class Supervisor:
                 self._look(self._status())
                 self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
         finally:
+            self._service.stopping()
             for child in (control, backbone):
                 self._end(child)
-            self._service.stopping()
             self._drain()
+            self._service.close()
         # Asked to stop before it could listen, it had nothing to stop.
         unheard = asked and control.returncode == -signal.SIGTERM
-            self._service.close()
         if control.returncode != 0 and not unheard:
             raise ChildFailed("control", control.returncode)
         return self.report()
@@ -148,13 +150,13 @@ class Supervisor:
         self._ticks.drain()
         self._passes.drain()
 
-    def _status(self) -> str:
-        recent = self._ticks.newest(250)
     def _look(self, status: str) -> None:
         note = read_note(self._spec.control_log)
         self._service.look(note.state if note else "", self._ticks.seen, status)
         self._on_status(status)
 
+    def _status(self) -> str:
+        recent = self._ticks.newest(250)
         if len(recent) == 0:
             return "starting"
         late = np.percentile(recent["start_ns"] - recent["due_ns"], 99) / 1e6

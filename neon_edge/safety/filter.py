@@ -1,4 +1,4 @@
-"""Setpoint in, joint command out: finite, held when inputs are old, ramped, inside every limit."""
+"""Setpoint in, joint command out: on the right rung, ramped, and inside every limit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 
 from neon_edge.config import RobotConfig
 from neon_edge.errors import ConfigWrong
+from neon_edge.safety.ladder import Ladder
 from neon_edge.safety.limits import Limits
-from neon_edge.safety.watch import RUNG_FOR, Cause, Watch, all_finite
-from neon_edge.types import Features, Float32, JointCommand, JointState, Rung, Setpoint
+from neon_edge.safety.watch import Cause, Judgement, Watch, all_finite
+from neon_edge.types import Features, Float32, Health, JointCommand, JointState, Rung, Setpoint
 
 
 def smooth(fraction: float) -> float:
@@ -21,14 +22,17 @@ class SafetyFilter:
     """Remembers what was last commanded; everything else is judged from this tick's inputs.
 
     `driven` are the indices of the joints that the heads drive; the others stay where they were
-    measured at start. Call `start` with the measured pose before the first `filter`.
+    measured at start. Call `start` with the measured pose before the first `filter`, and again to
+    re-arm after a damp: nothing else leads back up from there.
     """
 
     def __init__(self, robot: RobotConfig, driven: np.typing.NDArray[np.intp]) -> None:
         joints = len(robot.joints)
         self._names = robot.joint_names
         self._limits = Limits(robot)
-        self._watch = Watch(robot.safety)
+        velocity = np.array([joint.velocity for joint in robot.joints], dtype=np.float32)
+        self._watch = Watch(robot.safety, velocity)
+        self._ladder = Ladder(robot.safety)
         self._driven = driven
         self._outside = robot.safety.start_outside_rad
         self._ramp_ns = round(robot.safety.ramp_s * 1e9)
@@ -41,68 +45,82 @@ class SafetyFilter:
         self._kd: Float32 = np.array([joint.kd for joint in robot.joints], dtype=np.float32)
         self._ramp_from_ns = 0
         self._features_ns = 0
-        self.cause = Cause.NO_FEATURES
-        """Why the robot is not simply running, as of the last tick."""
         self.clipped = 0
         """Joints whose wanted position the limits changed, as of the last tick."""
 
-    def start(self, measured: Float32) -> None:
-        """Latch the measured pose (joints,). Raises `ConfigWrong` where no start is safe."""
+    @property
+    def now(self) -> Judgement:
+        """Where on the ladder the robot stands, and why."""
+        return self._ladder.now
+
+    @property
+    def cause(self) -> Cause:
+        """Why the robot is not simply running, as of the last tick."""
+        return self._ladder.now.cause
+
+    def start(self, measured: Float32, now_ns: int) -> None:
+        """Latch the measured pose (joints,) and stand on the top rung, to ramp away from it.
+
+        Raises `ConfigWrong` where no start is safe.
+        """
         if not all_finite(measured):
             raise ConfigWrong(
                 "a joint's measured position is not a number",
                 f"measured {measured.tolist()}",
                 "check the motor and its encoder; the robot stays off",
             )
-        raw = np.maximum(self._limits.lower - measured, measured - self._limits.upper)
-        worst = int(raw.argmax())
-        if float(raw[worst]) > self._outside:
+        beyond = np.maximum(self._limits.lower - measured, measured - self._limits.upper)
+        worst = int(beyond.argmax())
+        if float(beyond[worst]) > self._outside:
             raise ConfigWrong(
                 f"joint {self._names[worst]!r} stands outside its limits",
                 f"measured {measured[worst]:.4f} rad, allowed "
                 f"{self._limits.lower[worst]:.4f} to {self._limits.upper[worst]:.4f}",
                 "move it inside by hand, or correct its limits or offset in the robot file",
             )
-        self._anchor[:] = measured
         self._previous[:] = measured
-        self.cause = Cause.NO_FEATURES
+        self._base[:] = 0.0
+        self._watch.start(now_ns)
+        self._ladder.start(now_ns)
+        self._anchor_at(now_ns)
 
     def filter(
         self,
         setpoint: Setpoint | None,
         joints: JointState,
         features: Features | None,
+        health: Health,
         now_ns: int,
     ) -> JointCommand:
         """Make this tick's command. Its arrays belong to the filter until the next call."""
-        cause = self._watch.cause(features, joints, setpoint, now_ns)
-        if cause is not self.cause:
-            self._change(cause, now_ns)
-        rung = RUNG_FOR[cause]
-        if rung is Rung.RUN and setpoint is not None:
-            self._follow(setpoint, now_ns)
+        before = self._ladder.now.rung
+        judgement = self._watch.judge(setpoint, joints, features, health, now_ns)
+        stands = self._ladder.step(judgement, now_ns)
+        if stands.rung >= Rung.HOLD or setpoint is None:
+            self._stay()
         else:
-            self._hold()
+            if before >= Rung.HOLD:
+                self._anchor_at(now_ns)
+            self._follow(setpoint, stands.scale, now_ns)
         return JointCommand(
             self._previous,
             self._zeros,
-            self._kp,
-            self._kd,
+            self._kp if stands.rung < Rung.DAMP else self._zeros,
+            self._kd if stands.rung < Rung.OFF else self._zeros,
             self._zeros,
             self._base,
-            rung,
+            stands.rung,
             self._features_ns,
             now_ns,
         )
 
-    def _change(self, cause: Cause, now_ns: int) -> None:
-        # Ramps and holds start from the last command: motors are tracking it, so nothing jumps,
-        # and an arm that sags under gravity does not sag further with every hold.
+    def _anchor_at(self, now_ns: int) -> None:
+        # A ramp starts from the last command: motors are tracking it, so nothing jumps, and an arm
+        # that sags under gravity does not sag further with every hold.
         self._anchor[:] = self._previous
         self._ramp_from_ns = now_ns
-        self.cause = cause
 
-    def _follow(self, setpoint: Setpoint, now_ns: int) -> None:
+    def _follow(self, setpoint: Setpoint, scale: float, now_ns: int) -> None:
         wanted = self._wanted
         np.copyto(wanted, self._anchor)
         wanted[self._driven] = setpoint.position[self._driven]
@@ -112,15 +130,22 @@ class SafetyFilter:
         )
         blend = smooth((now_ns - self._ramp_from_ns) / self._ramp_ns)
         if blend < 1.0:
-            np.subtract(wanted, self._anchor, out=wanted)
-            np.multiply(wanted, np.float32(blend), out=wanted)
-            np.add(wanted, self._anchor, out=wanted)
+            _towards(wanted, self._anchor, blend)
+        if scale < 1.0:
+            _towards(wanted, self._previous, scale)
         self._limits.clamp_step(wanted, self._previous)
         np.copyto(self._previous, wanted)
-        np.multiply(setpoint.base_velocity, np.float32(blend), out=self._base)
+        np.multiply(setpoint.base_velocity, np.float32(blend * scale), out=self._base)
         self._limits.clamp_base(self._base)
         self._features_ns = setpoint.features_ns
 
-    def _hold(self) -> None:
+    def _stay(self) -> None:
         self.clipped = 0
         self._base[:] = 0.0
+
+
+def _towards(wanted: Float32, origin: Float32, share: float) -> None:
+    """Only `share` of the way from `origin` to `wanted`, in place."""
+    np.subtract(wanted, origin, out=wanted)
+    np.multiply(wanted, np.float32(share), out=wanted)
+    np.add(wanted, origin, out=wanted)

@@ -1,16 +1,17 @@
-"""Which rung of the ladder the robot stands on, and why: judged afresh every tick.
+"""What speaks against moving, judged afresh every tick: one cause, and the rung it asks for.
 
-Here: RUN and HOLD. A hold ends by itself when its cause does, through a ramp.
+Nothing here remembers more than a count; what latches and what escalates is the ladder's.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
 from neon_edge.config import SafetyLimits
-from neon_edge.types import Features, Float32, JointState, Rung, Setpoint
+from neon_edge.types import Features, Float32, Health, JointState, Rung, Setpoint
 
 
 class Cause(IntEnum):
@@ -21,15 +22,26 @@ class Cause(IntEnum):
     FEATURES_OLD = 2
     JOINT_SILENT = 3
     NOT_FINITE = 4
+    HEAD_LATE = 5
+    BUS_DROPPING = 6
+    TOO_FAST = 7
+    TILTED = 8
+    MOTOR_FAULT = 9
+    STOP_PRESSED = 10
+    HELD_TOO_LONG = 11
+    DAMPED_TOO_LONG = 12
 
 
-RUNG_FOR: dict[Cause, Rung] = {
-    Cause.NONE: Rung.RUN,
-    Cause.NO_FEATURES: Rung.HOLD,
-    Cause.FEATURES_OLD: Rung.HOLD,
-    Cause.JOINT_SILENT: Rung.HOLD,
-    Cause.NOT_FINITE: Rung.HOLD,
-}
+class Judgement(NamedTuple):
+    """The gravest rung asked for, why, by how much motion is scaled, and which joint it was."""
+
+    rung: Rung
+    cause: Cause
+    scale: float = 1.0
+    joint: int = -1
+
+
+RUNNING = Judgement(Rung.RUN, Cause.NONE)
 
 
 def all_finite(array: Float32) -> bool:
@@ -37,27 +49,117 @@ def all_finite(array: Float32) -> bool:
     return bool(np.isfinite(array).all())
 
 
+def faded(value: float, full: float, none: float) -> float:
+    """1 up to `full`, 0 from `none` on, a straight line between."""
+    return min(max((none - value) / (none - full), 0.0), 1.0)
+
+
 class Watch:
-    """Judges one tick's inputs against a robot's thresholds."""
+    """Judges one tick's inputs against thresholds; `velocity` (joints,) is what is allowed."""
 
-    def __init__(self, limits: SafetyLimits) -> None:
-        self._features_ns = round(limits.features_hold_after_ms * 1e6)
-        self._joint_ns = round(limits.joint_hold_after_ms * 1e6)
+    def __init__(self, limits: SafetyLimits, velocity: Float32) -> None:
+        self._limits = limits
+        self._scale_ns = limits.features_scale_after_ms * 1e6
+        self._hold_ns = limits.features_hold_after_ms * 1e6
+        self._head_ns = limits.head_hold_after_ms * 1e6
+        self._joint_hold_ns = limits.joint_hold_after_ms * 1e6
+        self._joint_damp_ns = limits.joint_damp_after_ms * 1e6
+        self._trip = velocity * np.float32(limits.velocity_trip)
+        self._fast = np.zeros(len(velocity), dtype=np.int64)
+        self._not_finite = 0
+        self._last_ns = 0
 
-    def cause(
+    def start(self, now_ns: int) -> None:
+        """Forget every count."""
+        self._fast[:] = 0
+        self._not_finite = 0
+        self._last_ns = now_ns
+
+    def judge(
         self,
-        features: Features | None,
-        joints: JointState,
         setpoint: Setpoint | None,
+        joints: JointState,
+        features: Features | None,
+        health: Health,
         now_ns: int,
-    ) -> Cause:
-        """The gravest cause that holds now."""
+    ) -> Judgement:
+        """The gravest of all judgements; of equals, the first in the order below."""
+        worst = self._inputs(health)
+        for judgement in (
+            self._joints(joints, now_ns),
+            self._bus(health),
+            self._finite(setpoint),
+            self._head(setpoint, now_ns),
+            self._features(features, setpoint, now_ns),
+        ):
+            if judgement.rung > worst.rung:
+                worst = judgement
+        self._last_ns = now_ns
+        return worst
+
+    def _inputs(self, health: Health) -> Judgement:
+        if health.stop_pressed:
+            return Judgement(Rung.DAMP, Cause.STOP_PRESSED)
+        if health.faulty_joint >= 0:
+            return Judgement(Rung.DAMP, Cause.MOTOR_FAULT, joint=health.faulty_joint)
+        # Written so that an angle that is not a number counts as a fall.
+        if not abs(health.tilt_rad) <= self._limits.tilt_damp_rad:
+            return Judgement(Rung.DAMP, Cause.TILTED)
+        return RUNNING
+
+    def _joints(self, joints: JointState, now_ns: int) -> Judgement:
+        silent = int(joints.received_ns.argmin())
+        silence_ns = now_ns - int(joints.received_ns[silent])
+        if silence_ns > self._joint_damp_ns:
+            return Judgement(Rung.DAMP, Cause.JOINT_SILENT, joint=silent)
+        # Not slow rather than fast, so that a velocity that is not a number counts.
+        slow = np.abs(joints.velocity) <= self._trip
+        self._fast += 1
+        self._fast[slow] = 0
+        fastest = int(self._fast.argmax())
+        if self._fast[fastest] >= self._limits.velocity_trip_ticks:
+            return Judgement(Rung.DAMP, Cause.TOO_FAST, joint=fastest)
+        if silence_ns > self._joint_hold_ns:
+            return Judgement(Rung.HOLD, Cause.JOINT_SILENT, joint=silent)
+        return RUNNING
+
+    def _bus(self, health: Health) -> Judgement:
+        limits, missing = self._limits, health.bus_missing
+        if missing >= limits.bus_damp_missing:
+            return Judgement(Rung.DAMP, Cause.BUS_DROPPING)
+        if missing >= limits.bus_hold_missing:
+            return Judgement(Rung.HOLD, Cause.BUS_DROPPING)
+        if missing >= limits.bus_scale_missing:
+            scale = faded(missing, limits.bus_scale_missing, limits.bus_hold_missing)
+            return Judgement(Rung.SCALE, Cause.BUS_DROPPING, scale)
+        return RUNNING
+
+    def _finite(self, setpoint: Setpoint | None) -> Judgement:
+        if setpoint is None:
+            return RUNNING
+        if all_finite(setpoint.position) and all_finite(setpoint.base_velocity):
+            self._not_finite = 0
+            return RUNNING
+        self._not_finite += 1
+        often = self._not_finite >= self._limits.not_finite_damp_ticks
+        return Judgement(Rung.DAMP if often else Rung.HOLD, Cause.NOT_FINITE)
+
+    def _head(self, setpoint: Setpoint | None, now_ns: int) -> Judgement:
+        # A loop that stood still has not commanded either: both make what follows a jump.
+        late = now_ns - self._last_ns > self._head_ns
+        if late or (setpoint is not None and now_ns - setpoint.at_ns > self._head_ns):
+            return Judgement(Rung.HOLD, Cause.HEAD_LATE)
+        return RUNNING
+
+    def _features(
+        self, features: Features | None, setpoint: Setpoint | None, now_ns: int
+    ) -> Judgement:
         if features is None or setpoint is None:
-            return Cause.NO_FEATURES
-        if now_ns - features.captured_ns > self._features_ns:
-            return Cause.FEATURES_OLD
-        if now_ns - int(joints.received_ns.min()) > self._joint_ns:
-            return Cause.JOINT_SILENT
-        if not all_finite(setpoint.position) or not all_finite(setpoint.base_velocity):
-            return Cause.NOT_FINITE
-        return Cause.NONE
+            return Judgement(Rung.HOLD, Cause.NO_FEATURES)
+        age_ns = now_ns - features.captured_ns
+        if age_ns > self._hold_ns:
+            return Judgement(Rung.HOLD, Cause.FEATURES_OLD)
+        if age_ns > self._scale_ns:
+            scale = faded(age_ns, self._scale_ns, self._hold_ns)
+            return Judgement(Rung.SCALE, Cause.FEATURES_OLD, scale)
+        return RUNNING

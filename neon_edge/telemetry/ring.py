@@ -26,6 +26,7 @@ class TickRing(RingWriter):
         ("joints_ns", "i8"),
         ("rung", "u1"),
         ("cause", "u1"),
+        ("joint", "u2"),
         ("clipped", "u2"),
         ("sent", "u2"),
     )
@@ -46,6 +47,7 @@ class TickRing(RingWriter):
         joints_ns: int,
         rung: int,
         cause: int,
+        joint: int,
         clipped: int,
         sent: int,
     ) -> None:
@@ -64,6 +66,7 @@ class TickRing(RingWriter):
             joints_ns,
             rung,
             cause,
+            joint,
             clipped,
             sent,
         )

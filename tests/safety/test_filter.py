@@ -7,73 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from neon_edge.config import DamiaoMotor, Joint, RobotConfig, SafetyLimits
-from neon_edge.config.robot import CanBus
 from neon_edge.errors import ConfigWrong
 from neon_edge.safety.filter import SafetyFilter, smooth
 from neon_edge.safety.watch import Cause
-from neon_edge.types import Features, JointCommand, JointState, Rung, Setpoint
-
-N = 4
-TICK_NS = 20_000_000
-START_NS = 10_000_000_000
-SAFETY = SafetyLimits(ramp_s=1.0)
-
-
-def robot(safety: SafetyLimits = SAFETY) -> RobotConfig:
-    joints = [
-        Joint(
-            name=f"j{i}", bus="b", motor=DamiaoMotor(id=i + 1, feedback_id=i + 17),
-            lower=-1.0 - i, upper=1.0 + i, velocity=2.0 + i, effort=10.0,
-        )
-        for i in range(N)
-    ]  # fmt: skip
-    return RobotConfig(
-        name="test", engines="none", joints=joints, buses=[CanBus(name="b", channel="can0")],
-        safety=safety,
-    )  # fmt: skip
-
-
-class Bench:
-    """A filter fed by hand, tick after tick."""
-
-    def __init__(self, driven: list[int] | None = None, safety: SafetyLimits = SAFETY) -> None:
-        self.robot = robot(safety)
-        chosen = np.array(range(N) if driven is None else driven, dtype=np.intp)
-        self.filter = SafetyFilter(self.robot, chosen)
-        self.measured = np.array([0.5, -0.5, 0.0, 0.25], dtype=np.float32)
-        self.filter.start(self.measured)
-        self.now_ns = START_NS
-
-    def tick(
-        self,
-        wanted: np.ndarray | float,
-        *,
-        features_age_ms: float | None = 100,
-        joint_age_ms: float = 15,
-        base: tuple[float, float, float] = (0, 0, 0),
-    ) -> JointCommand:
-        self.now_ns += TICK_NS
-        position = np.zeros(N, dtype=np.float32) + np.float32(wanted)
-        received = np.full(N, self.now_ns - round(joint_age_ms * 1e6), dtype=np.int64)
-        joints = JointState(
-            self.measured, np.zeros_like(position), np.zeros_like(position), received
-        )
-        features = None
-        captured_ns = 0
-        if features_age_ms is not None:
-            captured_ns = self.now_ns - round(features_age_ms * 1e6)
-            features = Features(np.zeros(8, np.float32), captured_ns, captured_ns, 1, 1)
-        setpoint = Setpoint(position, np.array(base, np.float32), captured_ns, self.now_ns)
-        return self.filter.filter(
-            setpoint if features is not None else None, joints, features, self.now_ns
-        )
+from neon_edge.types import Features, Health, JointState, Rung, Setpoint
+from tests.safety.bench import START_NS, Bench, N, robot
 
 
 def test_the_first_command_is_where_the_robot_stands() -> None:
     bench = Bench()
     command = bench.tick(1.0)
-    assert np.abs(command.position - bench.measured).max() < 1e-4
+    assert np.abs(command.position - bench.measured).max() < 2e-4
     assert command.rung is Rung.RUN
 
 
@@ -138,7 +82,9 @@ def test_old_features_hold_the_last_command_and_stop_the_base() -> None:
 
 def test_features_at_the_limit_still_run_and_beyond_it_hold() -> None:
     bench = Bench()
-    assert bench.tick(0.0, features_age_ms=1000).rung is Rung.RUN
+    assert bench.tick(0.0, features_age_ms=400).rung is Rung.RUN
+    assert bench.tick(0.0, features_age_ms=400.001).rung is Rung.SCALE
+    assert bench.tick(0.0, features_age_ms=1000).rung is Rung.SCALE
     assert bench.tick(0.0, features_age_ms=1000.001).rung is Rung.HOLD
 
 
@@ -180,7 +126,7 @@ def test_one_silent_joint_among_answering_ones_holds() -> None:
     features = Features(zeros, bench.now_ns, bench.now_ns, 1, 1)
     setpoint = Setpoint(zeros, np.zeros(3, np.float32), bench.now_ns, bench.now_ns)
     state = JointState(zeros, zeros, zeros, received)
-    assert bench.filter.filter(setpoint, state, features, bench.now_ns).rung is Rung.HOLD
+    assert bench.filter.filter(setpoint, state, features, Health(), bench.now_ns).rung is Rung.HOLD
 
 
 def test_joints_that_no_head_drives_stay_where_they_were_found() -> None:
@@ -203,9 +149,9 @@ def test_a_joint_found_outside_its_limits_is_named_and_nothing_starts() -> None:
     bench = Bench()
     outside = np.array([0.0, -2.2, 0.0, 0.0], dtype=np.float32)
     with pytest.raises(ConfigWrong, match="'j1' stands outside"):
-        bench.filter.start(outside)
+        bench.filter.start(outside, START_NS)
     with pytest.raises(ConfigWrong, match="not a number"):
-        bench.filter.start(np.array([0.0, np.nan, 0.0, 0.0], dtype=np.float32))
+        bench.filter.start(np.array([0.0, np.nan, 0.0, 0.0], dtype=np.float32), START_NS)
 
 
 def test_a_joint_narrower_than_its_margins_keeps_its_middle() -> None:
@@ -213,5 +159,5 @@ def test_a_joint_narrower_than_its_margins_keeps_its_middle() -> None:
     narrow = msgspec.structs.replace(config.joints[0], lower=0.40, upper=0.42)
     config = msgspec.structs.replace(config, joints=[narrow, *config.joints[1:]])
     safety = SafetyFilter(config, np.arange(N))
-    safety.start(np.array([0.41, 0, 0, 0], dtype=np.float32))
+    safety.start(np.array([0.41, 0, 0, 0], dtype=np.float32), START_NS)
     assert safety._limits.lower[0] == safety._limits.upper[0] == pytest.approx(0.41)

@@ -1,0 +1,65 @@
+"""What speaks against moving, gathered once a tick from the transport and the stop input."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.transport.chain import JointCounters
+from neon_edge.types import Health
+
+STOP_CLEAR = 0x01
+"""Anything else, a file cut short or a flag never set included, is a stop: loss means stop."""
+
+
+def create_stop_flag(path: Path) -> None:
+    """A released stop input. The caller owns the file."""
+    path.write_bytes(bytes((STOP_CLEAR,)))
+
+
+def press_stop(path: Path, pressed: bool) -> None:
+    """Press or release it from any process."""
+    with path.open("r+b") as file:
+        file.write(bytes((0 if pressed else STOP_CLEAR,)))
+
+
+class StopFlag:
+    """The stop input as the control loop reads it: one byte of a mapped file, no system call."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ)
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the robot must stop now."""
+        return self._map[0] != STOP_CLEAR
+
+
+class HealthWatch:
+    """Counters of the transport → one `Health`, over a sliding window of ticks."""
+
+    def __init__(self, counters: JointCounters, stop: StopFlag, window: int) -> None:
+        self._counters = counters
+        self._stop = stop
+        self._missing = np.zeros(window, dtype=np.int64)
+        self._asked = np.zeros(window, dtype=np.int64)
+        self._place = 0
+        self._health = Health()
+
+    def now(self) -> Health:
+        """Look once; the result is overwritten by the next look."""
+        counters, place = self._counters, self._place
+        missing, asked = int(counters.missing.sum()), int(counters.sent.sum())
+        missed_since = missing - int(self._missing[place])
+        asked_since = asked - int(self._asked[place])
+        self._missing[place], self._asked[place] = missing, asked
+        self._place = (place + 1) % len(self._missing)
+        health = self._health
+        health.bus_missing = missed_since / asked_since if asked_since > 0 else 0.0
+        faulty = int(counters.faults.argmax())
+        health.faulty_joint = faulty if counters.faults[faulty] else -1
+        health.stop_pressed = self._stop.pressed
+        return health
