@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neon_edge.engine.contract import infer
+from neon_edge.engine.cuda import device_name, load_runtime
 from neon_edge.engine.rtx import compile_rtx, load_rtx
 from neon_edge.engine.tensorrt import (
     TensorRtEngine,
@@ -15,9 +16,18 @@ from neon_edge.engine.tensorrt import (
     compile_tensorrt,
     load_tensorrt,
 )
+from neon_edge.errors import DeviceMissing
 from tests.engine import graphs
 
 pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def gpu() -> None:
+    try:
+        device_name(load_runtime())
+    except DeviceMissing as missing:
+        pytest.skip(f"{missing.wrong}: {missing.facts}")
 
 
 def opened(onnx: Path, module: str) -> TensorRtEngine:
