@@ -75,6 +75,12 @@ def latest_of(mapped: mmap.mmap) -> npt.NDArray[np.uint64]:
     return np.frombuffer(mapped, np.uint64, 1, _LATEST_INDEX * 8)
 
 
+def writer_pid(path: Path) -> int:
+    """The process that last opened the ring at `path` to write; 0 before the first."""
+    with path.open("rb") as file:
+        return int(_HEADER.unpack(file.read(_HEADER.size))[5])
+
+
 class RingWriter:
     """The one writer of a ring. `FIELDS` and `CAPACITY` are a subclass's to say.
 
