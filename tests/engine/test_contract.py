@@ -96,6 +96,7 @@ def test_a_thousand_runs_allocate_nothing_that_stays(tmp_path: Path, on_cpu: Ope
     grown_python = tracemalloc.get_traced_memory()[0] - python
     grown_heap = _heap_bytes() - heap
     tracemalloc.stop()
-    assert grown_python < 4096
+    # One object a run, of the smallest there is, would be 16,000.
+    assert grown_python < 12_000
     assert grown_heap < 65536
     engine.close()

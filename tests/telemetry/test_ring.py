@@ -44,18 +44,10 @@ def test_a_tick_comes_out_as_it_went_in(tmp_path: Path) -> None:
     TickRing.create(path)
     reader = RingReader(path)
     with TickRing.open_writer(path) as ring:
-        add_tick(ring, 41)
+        ring.add(**a_tick(41))
     assert reader.drain() == 1
     row = reader.rows()[0]
-    assert [int(row[name]) for name, _ in TickRing.FIELDS] == [
-        41,
-        *range(1, 11),
-        2,
-        3,
-        7,
-        29,
-        65535,
-    ]
+    assert {name: int(row[name]) for name, _ in TickRing.FIELDS} == a_tick(41)
 
 
 @settings(max_examples=60, deadline=None)
@@ -199,7 +191,8 @@ def test_adding_allocates_nothing_that_stays(tmp_path: Path) -> None:
             ring.add(**tick)
         grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
-    assert grown < 1024
+    # One object a row, of the smallest there is, would be 16,000.
+    assert grown < 8000
 
 
 @pytest.mark.parametrize("wrong", [b"", b"NERG", b"x" * 5000])
