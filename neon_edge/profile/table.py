@@ -47,7 +47,7 @@ def summary_line(report: RunReport) -> str:
     motors = "" if received is None else f", {received} received"
     line = (
         f"{report.ticks} ticks at {report.rate_hz:.2f} Hz · {report.missed} missed · "
-        f"{report.clipped} clipped · {report.stale} held{_why(report)} · "
+        f"{report.clipped} clipped · {report.scaled} scaled · {report.stale} held{_why(report)} · "
         f"features {report.features_hz:.1f} Hz · "
         f"{report.joint_commands_sent} joint commands sent{motors}"
     )

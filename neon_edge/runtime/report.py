@@ -42,7 +42,9 @@ class RunReport(Struct, frozen=True):
     missed: int
     clipped: int
     stale: int
-    """Ticks on which the robot held."""
+    """Ticks on which the robot held, damped or was off, for whatever cause."""
+    scaled: int
+    """Ticks on which motion was scaled down."""
     causes: dict[str, int]
     rate_hz: float
     lateness_us: Lateness
@@ -141,5 +143,10 @@ def joint_age(ticks: Rows) -> Spread:
 
 
 def held(ticks: Rows) -> int:
-    """Ticks on a rung below RUN."""
-    return int((ticks["rung"] != Rung.RUN).sum())
+    """Ticks on HOLD or a graver rung."""
+    return int((ticks["rung"] >= Rung.HOLD).sum())
+
+
+def scaled(ticks: Rows) -> int:
+    """Ticks on which motion was scaled down."""
+    return int((ticks["rung"] == Rung.SCALE).sum())

@@ -32,6 +32,10 @@ from neon_edge.runtime.systemd import Service
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 
 POLL_NS = 100_000_000
+SINGLE_THREADED = {
+    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+}
+"""NumPy's own threads spin while they wait, on cores that the tick and the engines need."""
 RESTART_AFTER_NS = 500_000_000
 RESTARTS = 10
 STOP_AFTER_NS = 5_000_000_000
@@ -122,6 +126,7 @@ class Supervisor:
             [sys.executable, "-m", f"neon_edge.runtime.{name}", str(self._path)],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
+            env=os.environ | SINGLE_THREADED,
         )
 
     def _stop(self, *_: object) -> None:
@@ -185,6 +190,7 @@ class Supervisor:
             missed=reports.missed(ticks),
             clipped=int((ticks["clipped"] > 0).sum()),
             stale=reports.held(ticks),
+            scaled=reports.scaled(ticks),
             causes=reports.causes(ticks),
             rate_hz=reports.rate(ticks),
             lateness_us=reports.lateness(ticks),

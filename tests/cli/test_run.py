@@ -69,7 +69,7 @@ def test_a_killed_backbone_holds_the_robot_and_comes_back(plans: Path) -> None:
     assert report["ticks"] + report["missed"] == 600
     assert report["backbone_restarts"] == 1
     assert report["causes"].get("features_old", 0) > 0
-    assert report["stale"] == sum(report["causes"].values())
+    assert 0 < report["stale"] <= sum(report["causes"].values())
     # It came back: the last vision acted on is younger than the hold's threshold.
     assert report["feature_age_ms"]["p50"] < 1000
     assert report["joint_commands_received"] == 29 * report["ticks"]

@@ -61,6 +61,7 @@ def test_causes_name_why_the_robot_held() -> None:
     )
     assert report.causes(rows) == {"features_old": 2}
     assert report.held(rows) == 2
+    assert report.scaled(ticks([0, 1], rung=[Rung.SCALE, Rung.HOLD])) == 1
 
 
 def test_every_stage_has_a_row_and_an_unpublished_pass_no_sequence() -> None:
