@@ -8,6 +8,7 @@ model.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def write_part(plan: PartPlan, source: Weights, directory: Path) -> Part:
     """Make one part's module, write its graph, let both go."""
     file = directory / f"{plan.name}.onnx"
     export_graph(plan.module(source), plan, file)
+    # The exporter leaves cycles behind that hold every weight; the next part needs the room.
+    gc.collect()
     return Part(
         name=plan.name,
         onnx=file.name,
