@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
-import traceback
 from collections.abc import Callable
 
 from neon_edge.errors import EXIT_BUG, NeonEdgeError
+from neon_edge.telemetry.log import start_logging
 
 
 class Stop:
@@ -29,16 +29,18 @@ class Stop:
 
 
 def run_child(name: str, body: Callable[[Stop], None]) -> int:
-    """Run `body` and turn its end into an exit code; errors are told on stderr."""
+    """Run `body` and turn its end into an exit code; errors are told in the log, on stderr."""
+    start_logging(name)
+    log = logging.getLogger(name)
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.request())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         body(stop)
     except NeonEdgeError as failure:
-        print(f"neon-edge {name}: {failure}", file=sys.stderr, flush=True)  # noqa: T201
+        log.error("%s", failure)
         return failure.exit_code
     except Exception:
-        traceback.print_exc()
+        log.exception("this is our bug; please report it with the lines below")
         return EXIT_BUG
     return 0

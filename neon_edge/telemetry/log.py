@@ -16,15 +16,17 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (log
 class PeopleFormatter(logging.Formatter):
     """`14:03:07 control: message`, with the level in front when it is a warning or worse."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, erase: bool = False) -> None:
         super().__init__(datefmt="%H:%M:%S")
         self._name = name
+        # A live line may stand where the message begins.
+        self._erase = "\r\033[K" if erase else ""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record, its traceback on the lines below."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         time = self.formatTime(record, self.datefmt)
-        return f"{time} {self._name}: {level}{_message(self, record)}"
+        return f"{self._erase}{time} {self._name}: {level}{_message(self, record)}"
 
 
 class JournalFormatter(logging.Formatter):
@@ -79,7 +81,8 @@ def start_logging(name: str, level: int = logging.INFO) -> None:
     """Send this process's log to stderr as `name`, in the form that its reader wants."""
     to_journal = is_journal(sys.stderr, os.environ.get("JOURNAL_STREAM", ""))
     stderr = logging.StreamHandler(sys.stderr)
-    stderr.setFormatter(JournalFormatter(name) if to_journal else PeopleFormatter(name))
+    people = PeopleFormatter(name, erase=sys.stderr.isatty())
+    stderr.setFormatter(JournalFormatter(name) if to_journal else people)
     root = logging.getLogger()
     root.handlers[:] = [stderr]
     root.setLevel(level)
