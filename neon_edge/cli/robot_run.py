@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import msgspec
 
-from neon_edge.clock import MonotonicClock
 from neon_edge.config import load_robot
 from neon_edge.config.robot import RobotConfig
+from neon_edge.engine.manifest import Manifest
 from neon_edge.runtime.report import RunReport
-from neon_edge.runtime.supervisor import RunDirectory, Supervisor, prepare
+from neon_edge.runtime.rundir import RunDirectory
+from neon_edge.runtime.spec import RunSpec
+from neon_edge.runtime.supervisor import Supervisor, prepare
 from neon_edge.sim.launch import Simulation, start_sim, with_channels
+from neon_edge.telemetry.log import start_logging
 
-SETTLE_NS = 500_000_000
+Beside = Callable[[RunSpec, Manifest], AbstractContextManager[None]]
 
 
 def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +45,11 @@ def robot_from(options: argparse.Namespace) -> RobotConfig:
     return msgspec.structs.replace(robot, **changes)
 
 
-def run_robot(robot: RobotConfig, options: argparse.Namespace) -> RunReport:
-    """Run it; a simulated robot's body lives just as long."""
+def run_robot(
+    robot: RobotConfig, options: argparse.Namespace, beside: Beside = lambda *_: nullcontext()
+) -> RunReport:
+    """Run it inside `beside`'s block; a simulated robot's body lives just as long."""
+    start_logging("supervisor")
     with ExitStack() as opened:
         directory = opened.enter_context(RunDirectory())
         spec, manifest = prepare(robot, directory, options.seconds, options.backbone_threads)
@@ -54,23 +61,15 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace) -> RunReport:
             spec = msgspec.structs.replace(spec, robot=robot)
         live = sys.stderr.isatty() and not options.quiet
         supervisor = Supervisor(spec, manifest, _draw if live else lambda _: None)
-        report = supervisor.run()
+        with beside(spec, manifest):
+            report = supervisor.run()
         if live:
             print(file=sys.stderr)
         if body is None:
             return report
         enabling = supervisor.enabling
-        received = _received(body, report.joint_commands_sent + enabling) - enabling
+        received = body.settled(report.joint_commands_sent + enabling) - enabling
         return msgspec.structs.replace(report, joint_commands_received=received)
-
-
-def _received(body: Simulation, sent: int) -> int:
-    """What the motors counted, once the last frames have had time to arrive."""
-    clock = MonotonicClock()
-    give_up_ns = clock.now_ns() + SETTLE_NS
-    while int(body.received().sum()) < sent and clock.now_ns() < give_up_ns:
-        clock.sleep_until_ns(clock.now_ns() + SETTLE_NS // 50)
-    return int(body.received().sum())
 
 
 def _draw(status: str) -> None:

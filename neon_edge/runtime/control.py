@@ -24,7 +24,8 @@ from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
-from neon_edge.runtime.spec import ControlNote, RunSpec, read_spec, write_note
+from neon_edge.runtime.rundir import hold
+from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, read_spec, write_note
 from neon_edge.runtime.stages import RobotStages
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
@@ -65,8 +66,11 @@ def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | Non
     return None
 
 
-def run(spec: RunSpec, stop: Stop) -> None:
-    """Bring up, tick until told to stop or out of time, stop as declared."""
+def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
+    """Bring up, tick until told to stop or out of time, stop as declared.
+
+    Not `armed`, it ticks without torque until a person arms it (SIGUSR1).
+    """
     clock = MonotonicClock()
     directory = Path(spec.plans)
     manifest = admit(directory, spec.robot)
@@ -75,29 +79,33 @@ def run(spec: RunSpec, stop: Stop) -> None:
         safety = SafetyFilter(spec.robot, heads.driven)
         slot = opened.enter_context(SlotReader(spec.slot, int(manifest.backbone.model_hash, 16)))
         ring = opened.enter_context(TickRing.open_writer(spec.ticks))
+        before = read_note(spec.control_log)
         write_note(spec.control_log, ControlNote(state="starting"))
         if first_features(slot, clock, stop) is None:
             return
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
         safety.start(robot.measure(), clock.now_ns())
-        limit = None if spec.seconds is None else round(spec.seconds * spec.robot.rate_hz)
+        limit = None if seconds is None else round(seconds * spec.robot.rate_hz)
         ticker = Ticker(spec.robot.rate_hz, clock, limit)
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
         health = HealthWatch(robot.counters, StopFlag(spec.stop_flag), round(spec.robot.rate_hz))
         stages = RobotStages(robot, slot, heads, safety, health, ring, clock)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
-        stages.arm()
+        stages.enabling = before.enabling if before is not None else 0
+        if armed:
+            stages.arm()
+        else:
+            safety.disarm(clock.now_ns())
         if stages.refused is not None:
             raise stages.refused
-        enabling = int(robot.counters.sent.sum())
-        write_note(spec.control_log, _note("running", had, slot, robot, enabling))
+        write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))
         try:
             control_loop(ticker, stages)
         finally:
             robot.disable()
-            write_note(spec.control_log, _note("stopped", had, slot, robot, enabling))
+            write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 
 def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot, enabling: int) -> ControlNote:
@@ -113,5 +121,13 @@ def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot, enabling: i
     )
 
 
+def main(stop: Stop) -> None:
+    """RUN.json, and where it is a restart: the word disarmed, and the seconds that are left."""
+    path, *rest = sys.argv[1:]
+    spec = read_spec(Path(path))
+    with hold(Path(spec.directory)):
+        run(spec, stop, not rest, float(rest[1]) if len(rest) > 1 else spec.seconds)
+
+
 if __name__ == "__main__":
-    sys.exit(run_child("control", lambda stop: run(read_spec(Path(sys.argv[1])), stop)))
+    sys.exit(run_child("control", main))

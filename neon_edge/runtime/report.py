@@ -54,6 +54,7 @@ class RunReport(Struct, frozen=True):
     joint_age_ms: Spread
     backbone_passes: int
     features_hz: float
+    control_restarts: int
     backbone_restarts: int
     joint_commands_sent: int
     """By ticks; what enabling took stands in neither count."""
@@ -93,7 +94,10 @@ def missed(ticks: Rows) -> int:
     """Periods of the phase grid on which no tick ran."""
     if len(ticks) == 0:
         return 0
-    return int(ticks["number"].max()) + 1 - len(ticks)
+    numbers = ticks["number"]
+    # A control process that was started again counts from 0 again, on a grid of its own.
+    ends = np.append(np.flatnonzero(np.diff(numbers) <= 0), len(numbers) - 1)
+    return int((numbers[ends] + 1).sum()) - len(ticks)
 
 
 def rate(ticks: Rows) -> float:

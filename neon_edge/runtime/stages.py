@@ -39,6 +39,8 @@ class RobotStages:
         self._clock = clock
         self.arming = False
         """Set from a signal: a person wants the robot to move again."""
+        self.enabling = 0
+        """Joint commands that arming took, all joints together: no tick counts them."""
         self.refused: NeonEdgeError | None = None
         """Why the last arming failed."""
         self._begun_ns = 0
@@ -109,9 +111,11 @@ class RobotStages:
 
         Refused (`refused` says why), the robot stays on the rung it is on.
         """
+        sent = int(self._robot.counters.sent.sum())
         try:
             self._safety.start(self._robot.enable(), self._clock.now_ns())
         except NeonEdgeError as failure:
             self.refused = failure
         else:
             self.refused = None
+        self.enabling += int(self._robot.counters.sent.sum()) - sent

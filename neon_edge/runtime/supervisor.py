@@ -5,14 +5,9 @@ It never arms anything and is never waited for: the control process goes on with
 
 from __future__ import annotations
 
-import os
-import shutil
+import logging
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +15,11 @@ import numpy as np
 from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest
-from neon_edge.errors import ConfigWrong, DeviceMissing, UsageWrong
 from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.board import board
+from neon_edge.runtime.children import FINAL, RESTARTS, Child
+from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.health import create_stop_flag
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.report import RunReport
@@ -32,15 +28,6 @@ from neon_edge.runtime.systemd import Service
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 
 POLL_NS = 100_000_000
-SINGLE_THREADED = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
-"""NumPy's own threads spin while they wait, on cores that the tick and the engines need."""
-RESTART_AFTER_NS = 500_000_000
-RESTARTS = 10
-STOP_AFTER_NS = 5_000_000_000
-HOPELESS = (UsageWrong.exit_code, DeviceMissing.exit_code, ConfigWrong.exit_code)
-"""Exit codes that a restart does not mend."""
 
 
 class ChildFailed(Exception):
@@ -49,19 +36,6 @@ class ChildFailed(Exception):
     def __init__(self, name: str, code: int) -> None:
         super().__init__(f"the {name} process ended with exit code {code}")
         self.code = code
-
-
-class RunDirectory(AbstractContextManager[Path]):
-    """A directory in tmpfs for one run's slot, rings and sockets, gone when the run is."""
-
-    def __enter__(self) -> Path:
-        shared = Path("/dev/shm")
-        place = shared if shared.is_dir() else None
-        self._path = Path(tempfile.mkdtemp(prefix=f"neon-edge-{os.getpid()}-", dir=place))
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
 
 
 class Supervisor:
@@ -73,7 +47,6 @@ class Supervisor:
         self._on_status = on_status
         self._clock: Clock = MonotonicClock()
         self._stopping = False
-        self.restarts = 0
         self.warnings: list[str] = []
         create_stop_flag(spec.stop_flag)
         create_slot(spec.slot, manifest.backbone.pooled_width)
@@ -83,76 +56,78 @@ class Supervisor:
         self._passes = RingReader(spec.passes)
         self._path = write_spec(spec)
         self._service = Service(self._clock)
+        self._events = EventLog(logging.getLogger("supervisor"), self._clock)
+        self._ladder = LadderEvents(spec.robot.joint_names)
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        control = self._start("control")
-        backbone = self._start("backbone")
-        died_ns = 0
-        asked = False
+        begun_ns = self._clock.now_ns()
+        self.control = control = Child("control", self._path, self._clock)
+        self.backbone = backbone = Child("backbone", self._path, self._clock)
         try:
-            while control.poll() is None:
-                if self._stopping and not asked:
+            while control.code is None or self._revive_control(begun_ns):
+                if self._stopping:
                     self._service.stopping()
-                    # Once: a second signal would meet an interpreter that is already leaving.
                     control.terminate()
-                    asked = True
-                if backbone.returncode in HOPELESS and len(self._ticks.rows()) == 0:
-                    raise ChildFailed("backbone", backbone.returncode)
-                if backbone.poll() is not None and not self._stopping:
-                    died_ns = died_ns or self._backbone_died(backbone.returncode)
-                    if self._may_restart(died_ns):
-                        backbone, died_ns = self._start("backbone"), 0
-                        self.restarts += 1
+                self._revive_backbone()
                 self._drain()
                 self._look(self._status())
                 self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
         finally:
             self._service.stopping()
             for child in (control, backbone):
-                self._end(child)
+                child.end()
             self._drain()
             self._service.close()
         # Asked to stop before it could listen, it had nothing to stop.
-        unheard = asked and control.returncode == -signal.SIGTERM
-        if control.returncode != 0 and not unheard:
-            raise ChildFailed("control", control.returncode)
+        unheard = self._stopping and control.code == -signal.SIGTERM
+        if control.code and not unheard:
+            raise ChildFailed("control", control.code)
         return self.report()
-
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", f"neon_edge.runtime.{name}", str(self._path)],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
-            env=os.environ | SINGLE_THREADED,
-        )
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
 
-    def _backbone_died(self, code: int) -> int:
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        self.warnings.append(f"the backbone process died ({how}); the robot holds meanwhile")
-        return self._clock.now_ns()
+    def _revive_control(self, begun_ns: int) -> bool:
+        """Start a crashed control process again, disarmed. False where the run is over."""
+        control = self.control
+        if control.code == 0 or self._stopping or control.code in FINAL:
+            return False
+        if control.just_died():
+            self.warnings.append(
+                f"the control process died ({control.how}); its motors are left to their "
+                "watchdogs, and it comes back disarmed"
+            )
+        if control.may_restart():
+            left_s = self._seconds_left(begun_ns)
+            if left_s is not None and left_s <= 0:
+                return False
+            control.restart("disarmed", *([] if left_s is None else [str(left_s)]))
+        return control.restarts < RESTARTS or control.code is None
 
-    def _may_restart(self, died_ns: int) -> bool:
-        # Each restart waits twice as long as the one before, and a dozen deaths are enough.
-        wait_ns = RESTART_AFTER_NS << min(self.restarts, 5)
-        return self.restarts < RESTARTS and self._clock.now_ns() - died_ns >= wait_ns
+    def _seconds_left(self, begun_ns: int) -> float | None:
+        if self._spec.seconds is None:
+            return None
+        return self._spec.seconds - (self._clock.now_ns() - begun_ns) / 1e9
 
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
-        if child.poll() is None:
-            child.terminate()
-        try:
-            child.wait(STOP_AFTER_NS / 1e9)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+    def _revive_backbone(self) -> None:
+        backbone = self.backbone
+        if backbone.code is None or self._stopping:
+            return
+        if backbone.just_died():
+            self.warnings.append(
+                f"the backbone process died ({backbone.how}); the robot holds meanwhile"
+            )
+        if backbone.code in FINAL and len(self._ticks.rows()) == 0:
+            raise ChildFailed("backbone", backbone.code)
+        if backbone.may_restart():
+            backbone.restart()
 
     def _drain(self) -> None:
-        self._ticks.drain()
+        for event in self._ladder.seen_in(self._ticks.newest(self._ticks.drain())):
+            self._events.say(event)
         self._passes.drain()
 
     def _look(self, status: str) -> None:
@@ -199,8 +174,9 @@ class Supervisor:
             joint_age_ms=reports.joint_age(ticks),
             backbone_passes=len(passes),
             features_hz=reports.features_rate(passes),
-            backbone_restarts=self.restarts,
-            joint_commands_sent=sum(note.sent) - note.enabling if note else 0,
+            control_restarts=self.control.restarts,
+            backbone_restarts=self.backbone.restarts,
+            joint_commands_sent=int(ticks["sent"].sum()),
             joint_commands_received=None,
             rows_lost=self._ticks.lost + self._passes.lost,
             features_refused={

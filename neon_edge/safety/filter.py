@@ -84,6 +84,11 @@ class SafetyFilter:
         self._ladder.start(now_ns)
         self._anchor_at(now_ns)
 
+    def disarm(self, now_ns: int) -> None:
+        """Stand on OFF until `start`: how a control process that crashed comes back."""
+        self._base[:] = 0.0
+        self._ladder.disarm(now_ns)
+
     def filter(
         self,
         setpoint: Setpoint | None,

@@ -30,6 +30,11 @@ class Ladder:
         self._since_ns = now_ns
         self.now = RUNNING
 
+    def disarm(self, now_ns: int) -> None:
+        """To the bottom: no torque until `start`."""
+        self._since_ns = now_ns
+        self.now = Judgement(Rung.OFF, Cause.DISARMED)
+
     def step(self, judgement: Judgement, now_ns: int) -> Judgement:
         """The rung to stand on now."""
         chosen = self._escalated(judgement, now_ns)

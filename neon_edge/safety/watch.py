@@ -30,6 +30,7 @@ class Cause(IntEnum):
     STOP_PRESSED = 10
     HELD_TOO_LONG = 11
     DAMPED_TOO_LONG = 12
+    DISARMED = 13
 
 
 class Judgement(NamedTuple):

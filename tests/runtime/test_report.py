@@ -32,6 +32,10 @@ def test_a_first_tick_that_came_late_counts_as_missed() -> None:
     assert report.missed(ticks([3, 4])) == 3
 
 
+def test_each_control_process_has_a_grid_of_its_own() -> None:
+    assert report.missed(ticks([0, 1, 3, 0, 1, 2, 5])) == 3
+
+
 def test_the_rate_is_ticks_over_the_time_they_took() -> None:
     assert report.rate(ticks(list(range(51)))) == 50.0
     assert report.rate(ticks([0, 2, 4])) == 25.0

@@ -258,3 +258,16 @@ def test_a_fade_is_a_straight_line_between_its_ends() -> None:
     values = [faded(value, 400, 1000) for value in (0, 400, 550, 700, 1000, 5000)]
     assert values == pytest.approx([1, 1, 0.75, 0.5, 0, 0])
     assert RUNNING.scale == 1.0
+
+
+def test_disarmed_means_no_torque_until_somebody_arms() -> None:
+    bench = Bench()
+    bench.filter.disarm(bench.now_ns)
+    for _ in range(300):
+        off = bench.tick(0.2, base=(1, 0, 0))
+    assert (off.rung, bench.filter.cause) == (Rung.OFF, Cause.DISARMED)
+    assert not off.kp.any()
+    assert not off.kd.any()
+    assert not off.base_velocity.any()
+    bench.filter.start(bench.measured, bench.now_ns)
+    assert bench.tick(0.2).rung is Rung.RUN

@@ -1,0 +1,105 @@
+"""One child process of the supervisor, started again when it dies, but not for ever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from neon_edge.clock import Clock
+from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing, UsageWrong
+
+RESTART_AFTER_NS = 500_000_000
+RESTARTS = 20
+STOP_AFTER_S = 5.0
+STEADY_NS = 60_000_000_000
+"""A child that lived so long has earned the first, short wait again."""
+
+FINAL = frozenset(error.exit_code for error in (UsageWrong, DeviceMissing, BusFailed, ConfigWrong))
+"""Exit codes that a restart does not mend."""
+
+SINGLE_THREADED = {
+    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+}
+"""NumPy's own threads spin while they wait, on cores that the tick and the engines need."""
+
+
+class Child:
+    """`python -m neon_edge.runtime.NAME RUN.json …`, and its restarts.
+
+    Each restart waits twice as long as the one before, up to 16 s.
+    """
+
+    def __init__(self, name: str, spec: Path, clock: Clock) -> None:
+        self.name = name
+        self.restarts = 0
+        self._spec = spec
+        self._clock = clock
+        self._died_ns = 0
+        self._quick = 0
+        self._asked = False
+        self.start()
+
+    def start(self, *arguments: str) -> None:
+        """Start it; it inherits stderr, and stdout is left to the supervisor's JSON."""
+        self._started_ns = self._clock.now_ns()
+        self._died_ns = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"neon_edge.runtime.{self.name}", str(self._spec), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            env=os.environ | SINGLE_THREADED,
+        )
+
+    @property
+    def code(self) -> int | None:
+        """None while it lives, then its exit code, negative for a signal."""
+        return self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        """Of the newest process."""
+        return self._process.pid
+
+    @property
+    def how(self) -> str:
+        """Its end, in words."""
+        code = self._process.returncode
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def just_died(self) -> bool:
+        """True once for each death."""
+        if self.code is None or self._died_ns:
+            return False
+        self._died_ns = self._clock.now_ns()
+        lived_ns = self._died_ns - self._started_ns
+        self._quick = 0 if lived_ns > STEADY_NS else self._quick + 1
+        return True
+
+    def may_restart(self) -> bool:
+        """Dead, worth another try, and the wait is over."""
+        if self.code is None or self.code in FINAL or self.restarts >= RESTARTS:
+            return False
+        wait_ns = RESTART_AFTER_NS << min(max(self._quick - 1, 0), 5)
+        return self._clock.now_ns() - self._died_ns >= wait_ns
+
+    def restart(self, *arguments: str) -> None:
+        """Start it again."""
+        self.restarts += 1
+        self.start(*arguments)
+
+    def terminate(self) -> None:
+        """Ask it to stop: once, for a second signal would meet an interpreter already leaving."""
+        if not self._asked and self.code is None:
+            self._process.terminate()
+            self._asked = True
+
+    def end(self) -> None:
+        """Have it dead: asked first, killed if it does not listen."""
+        self.terminate()
+        try:
+            self._process.wait(STOP_AFTER_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
