@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import msgspec
 
 from neon_edge.cli.robot_run import add_robot_arguments, robot_from, run_robot
-from neon_edge.profile.budget import judge
-from neon_edge.profile.table import draw_table, summary_line
+from neon_edge.profile.compare import draw_comparison, read_before
+from neon_edge.profile.observe import Observed
+from neon_edge.profile.page import write_page
+from neon_edge.profile.present import present
+from neon_edge.profile.report import ProfileReport, profile_report
+from neon_edge.profile.table import summary_line
+from neon_edge.profile.trace import write_trace
 from neon_edge.runtime.supervisor import ChildFailed
 
 SECONDS = 10.0
@@ -19,20 +25,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's flags."""
     add_robot_arguments(parser)
     parser.set_defaults(seconds=SECONDS)
+    parser.add_argument("--report", type=Path, metavar="HTML", help="one self-contained page")
+    parser.add_argument("--trace", type=Path, metavar="JSON", help="a trace for ui.perfetto.dev")
+    parser.add_argument("--against", type=Path, metavar="JSON", help="what --json said before")
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run, print the table, and say by the exit code whether the budget was kept."""
+    """Run, print, write what was asked for; the exit code says whether the budget was kept."""
     robot = robot_from(options)
+    before = read_before(options.against) if options.against else None
+    seen = Observed()
     try:
-        report = run_robot(robot, options)
+        ran = run_robot(robot, options, seen.beside)
     except ChildFailed as failure:
         return failure.code
-    verdicts = judge(report, robot.budget)
+    report = profile_report(ran, seen, robot)
+    text = present(report)
+    if before is not None:
+        text += "\n\n" + draw_comparison(before, report)
     if options.json:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-        print(draw_table(report, verdicts), file=sys.stderr)
-    else:
-        print(draw_table(report, verdicts))
+    print(text, file=sys.stderr if options.json else sys.stdout)
     print(summary_line(report), file=sys.stderr)
-    return 0 if all(verdict.kept for verdict in verdicts) else 1
+    _write(report, seen, options)
+    return 0 if all(line.kept for line in report.budget) else 1
+
+
+def _write(report: ProfileReport, seen: Observed, options: argparse.Namespace) -> None:
+    if options.report:
+        write_page(options.report, report, seen)
+    if options.trace:
+        write_trace(options.trace, seen)
+    hint = {"report": "", "trace": " (open it in ui.perfetto.dev)"}
+    wrote = [f"{path}{hint[key]}" for key in hint if (path := getattr(options, key))]
+    if wrote:
+        print(f"wrote {' · '.join(wrote)}", file=sys.stderr)

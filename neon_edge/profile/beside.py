@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from neon_edge.clock import Clock
 from neon_edge.runtime.child import Stop
+from neon_edge.runtime.children import SINGLE_THREADED
 from neon_edge.telemetry.mapped import writer_pid
 from neon_edge.telemetry.reader import RingReader
 
@@ -93,7 +94,10 @@ def running(module: str, spec: BesideSpec, directory: Path) -> Iterator[None]:
     path = directory / f"{module.rpartition('.')[2]}.json"
     path.write_bytes(msgspec.json.encode(spec))
     child = subprocess.Popen(
-        [sys.executable, "-m", module, str(path)], stdin=subprocess.DEVNULL, stdout=sys.stderr
+        [sys.executable, "-m", module, str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        env=os.environ | SINGLE_THREADED,
     )
     try:
         yield

@@ -1,4 +1,4 @@
-"""What `profile` says at the terminal: the table, the machine's best, histograms, where heads go."""
+"""What `profile` says at the terminal: the table, the machine's best, histograms, placements."""
 
 from __future__ import annotations
 

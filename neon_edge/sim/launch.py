@@ -23,6 +23,7 @@ from neon_edge.types import Int64
 
 START_NS = 20_000_000_000
 POLL_NS = 5_000_000
+SETTLE_NS = 500_000_000
 STOP_S = 5.0
 
 
@@ -45,6 +46,14 @@ class Simulation:
     def received(self) -> Int64:
         """Joint commands that each motor has been given, (joints,)."""
         return np.array(self._state.received)
+
+    def settled(self, sent: int) -> int:
+        """Commands that all motors counted, once the last of `sent` had time to arrive."""
+        clock = MonotonicClock()
+        give_up_ns = clock.now_ns() + SETTLE_NS
+        while int(self.received().sum()) < sent and clock.now_ns() < give_up_ns:
+            clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+        return int(self.received().sum())
 
     def positions(self) -> Float64:
         """Joint positions (joints,) in rad: the truth, not what the bus says."""
