@@ -4,30 +4,24 @@ What is exact in real arithmetic and costs rounding only (measured by `heads.hea
 
 - an RMS norm followed by ReLU²: relu(w·x/ρ)² = w²·relu(±x)²/ρ², so the sign of w moves into the
   layer before, w² into the layer after, and the root disappears;
-- the fusion layer is a sum over its inputs, and the pooled features change far less often than
-  the joints: their term is a graph of its own (`PooledTerm`), run once a feature;
 - the half of the first decoder layer that sees only step embeddings is a constant;
 - a skip that joins a row to itself is one matrix, the sum of two.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 from torch import Tensor, nn
 
 from neon_edge.checkpoint.networks.blocks import EPSILON, RmsNorm
-from neon_edge.checkpoint.networks.heads import NeonHeads
 from neon_edge.checkpoint.networks.mlp import (
     ChunkingHead,
     MlpDecoder,
     SeparateHeads,
     SingleHead,
 )
-
-TERM = "pooled_term"
 
 
 class ErfGelu(nn.Module):
@@ -135,74 +129,8 @@ def sum_of_halves(weight: Tensor) -> Tensor:
     return left + right
 
 
-class PooledTerm(nn.Module):
-    """What the pooled features add to the fusion layer: most of its weights, once a feature."""
-
-    def __init__(self, heads: NeonHeads) -> None:
-        super().__init__()
-        fusion = heads.fusion[0]
-        assert isinstance(fusion, nn.Linear)
-        self.fusion = linear_of(fusion.weight[:, : heads.pooled_width], fusion.bias)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(1, width) -> (1, width)."""
-        term: Tensor = self.fusion(pooled)
-        return term
-
-
-class FoldedHeads(nn.Module):
-    """`NeonHeads` behind its `PooledTerm`, for one observation, inputs in the order of `inputs`."""
-
-    rest: Tensor | None
-    half_range: Tensor
-    middle: Tensor
-
-    def __init__(self, heads: NeonHeads) -> None:
-        super().__init__()
-        own = copy.deepcopy(heads)
-        _spell_gelu(own)
-        fusion = own.fusion[0]
-        assert isinstance(fusion, nn.Linear)
-        rest = fusion.weight[:, own.pooled_width :].T.clone()
-        self.inputs = tick_inputs(heads)
-        self.encoders = nn.ModuleDict(own.encoders)
-        self.register_buffer("rest", rest if len(rest) else None)
-        self.gelu = ErfGelu()
-        self.decoders = nn.ModuleList(folded(decoder) for decoder in decoders_of(own))
-        self.register_buffer("half_range", own.half_range)
-        self.register_buffer("middle", own.middle)
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """Pooled term (1, width), joints (1, action_dim), sensors -> (1, steps, action_dim), SI."""
-        named = dict(zip(self.inputs, tensors, strict=True))
-        fused = named[TERM]
-        if self.rest is not None:
-            encoded = [encoder(named[name]) for name, encoder in self.encoders.items()]
-            fused = torch.addmm(fused, torch.cat(encoded, dim=-1), self.rest)
-        features = self.gelu(fused)
-        parts = [decoder(features) for decoder in self.decoders]
-        rows = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return (rows * self.half_range + self.middle)[None]
-
-
-def tick_inputs(heads: NeonHeads) -> dict[str, tuple[int, ...]]:
-    """Inputs of the graph that runs every tick, in order."""
-    shapes = input_shapes(heads)
-    return {TERM: shapes.pop("pooled"), **shapes}
-
-
-def input_shapes(heads: NeonHeads) -> dict[str, tuple[int, ...]]:
-    """What the heads are given, in order. Joint state is absent where they never see it."""
-    shapes: dict[str, tuple[int, ...]] = {"pooled": (1, heads.pooled_width)}
-    if heads.proprio_encoder is not None:
-        shapes["joints"] = (1, len(heads.middle))
-    shapes.update({sensor.name: (1, *sensor.shape) for sensor in heads.sensors})
-    return shapes
-
-
-def decoders_of(heads: NeonHeads) -> list[nn.Module]:
+def decoders_of(head: nn.Module) -> list[nn.Module]:
     """The decoders of an `mlp` head, in the order in which their outputs are joined."""
-    head = heads.action_head
     if isinstance(head, SeparateHeads):
         return [head.heads[name] for name in head.ORDER if name in head.heads]
     assert isinstance(head, SingleHead)
@@ -217,9 +145,10 @@ def folded(decoder: nn.Module) -> nn.Module:
     return FoldedDecoder(decoder)
 
 
-def _spell_gelu(module: nn.Module) -> None:
+def spell_gelu(module: nn.Module) -> None:
+    """Replace every GELU below `module` by the fusable spelling."""
     for name, child in module.named_children():
         if isinstance(child, nn.GELU):
             setattr(module, name, ErfGelu())
         else:
-            _spell_gelu(child)
+            spell_gelu(child)

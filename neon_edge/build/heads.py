@@ -12,35 +12,34 @@ import onnx
 import torch
 from torch import Tensor
 
-from neon_edge.build.fold import TERM, FoldedHeads, PooledTerm, input_shapes, tick_inputs
+from neon_edge.build.head_graphs import Graph, Shapes, head_graphs
 from neon_edge.checkpoint import Checkpoint
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
+from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
 
-FILE_NAME = "heads.onnx"
-TERM_FILE_NAME = "heads_pooled.onnx"
 OPSET = 18
 """Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
 
-Shapes = Mapping[str, tuple[int, ...]]
 Runner = Callable[[Mapping[str, Float32]], Float32]
 """Inputs by name -> chunk (1, steps, action_dim)."""
 
 
-def export_heads(checkpoint: Checkpoint, directory: Path, backbone_hash: str) -> HeadsManifest:
-    """Write the heads as two FP32 graphs and describe them.
+def export_heads(
+    checkpoint: Checkpoint, directory: Path, backbone_hash: str, tokens: int = 0
+) -> HeadsManifest:
+    """Write the heads as FP32 graphs, by how often they run, and describe them.
 
-    `heads_pooled.onnx`, run when the pooled features change: `pooled` (1, width) -> `pooled_term`
-    (1, width). `heads.onnx`, run every tick: `pooled_term`, `joints` (1, action_dim) if the heads
-    see proprioception, then one input per declared sensor -> `chunk` (1, steps, action_dim) in rad
-    and SI velocities.
+    Together they take `pooled` (1, width); `joints` (1, action_dim) if the heads see them; every
+    declared sensor; `noise` if they sample; `tokens` (1, n, token width) if asked for, which only a
+    flow with cross-attention can use and upstream never does. They make `chunk` (1, steps,
+    action_dim) in rad and SI velocities. `engine.plan.open_heads_engine` runs them as one.
     """
+    _check_tokens(checkpoint, tokens)
     directory.mkdir(parents=True, exist_ok=True)
-    heads, actions = checkpoint.module, checkpoint.actions
-    pooled = {"pooled": (1, heads.pooled_width)}
-    term = {TERM: (1, heads.pooled_width)}
-    chunk = {"chunk": (1, checkpoint.steps, actions.action_dim)}
+    graphs = head_graphs(checkpoint, tokens)
+    actions, noise = checkpoint.actions, checkpoint.module.noise_shape
     return HeadsManifest(
         checkpoint=str(checkpoint.directory),
         checkpoint_sha256=checkpoint.weights_sha256,
@@ -52,21 +51,35 @@ def export_heads(checkpoint: Checkpoint, directory: Path, backbone_hash: str) ->
         base_velocity=actions.base_velocity,
         steps=checkpoint.steps,
         sensors=[TensorSpec(s.name, [1, *s.shape]) for s in checkpoint.sensors],
-        part=_part(FoldedHeads(heads), directory / FILE_NAME, tick_inputs(heads), chunk),
-        pooled_part=_part(PooledTerm(heads), directory / TERM_FILE_NAME, pooled, term),
+        part=_part(graphs.tick, directory),
+        slow_parts=[_part(graph, directory) for graph in graphs.slow],
+        step_part=None if graphs.step is None else _part(graphs.step, directory),
+        noise=None if noise is None else TensorSpec("noise", list(noise)),
         random=checkpoint.random,
     )
 
 
-def _part(module: torch.nn.Module, path: Path, inputs: Shapes, outputs: Shapes) -> Part:
-    _export(module.eval(), inputs, outputs, path)
+def _check_tokens(checkpoint: Checkpoint, tokens: int) -> None:
+    config = checkpoint.config
+    if tokens and not (config.action_head_type == "flow" and config.flow_use_cross_attention):
+        raise ConfigWrong(
+            "these heads cannot use the backbone's tokens",
+            f"action head {config.action_head_type!r}, flow_use_cross_attention = "
+            f"{str(config.flow_use_cross_attention).lower()}",
+            "build without tokens, or train a flow head with cross-attention",
+        )
+
+
+def _part(graph: Graph, directory: Path) -> Part:
+    path = directory / f"{graph.name}.onnx"
+    _export(graph.module.eval(), graph.inputs, graph.outputs, path)
     onnx.checker.check_model(str(path), full_check=True)
     return Part(
-        name=path.stem,
+        name=graph.name,
         onnx=path.name,
         onnx_sha256=sha256_file(path),
-        inputs=[TensorSpec(name, list(shape)) for name, shape in inputs.items()],
-        outputs=[TensorSpec(name, list(shape)) for name, shape in outputs.items()],
+        inputs=[TensorSpec(name, list(shape)) for name, shape in graph.inputs.items()],
+        outputs=[TensorSpec(name, list(shape)) for name, shape in graph.outputs.items()],
     )
 
 
@@ -108,13 +121,12 @@ class _quiet:  # noqa: N801
 def sample_inputs(checkpoint: Checkpoint, samples: int, seed: int) -> list[dict[str, Float32]]:
     """Observations for measuring: joints inside their limits, all else standard normal."""
     chance = np.random.default_rng(seed)
-    drawn = {
-        "pooled": chance.standard_normal((samples, checkpoint.module.pooled_width), np.float32),
-        "joints": checkpoint.sample_joints(samples, chance),
-        **checkpoint.sample_sensors(samples, chance),
-    }
-    names = input_shapes(checkpoint.module)
-    return [{name: drawn[name][row : row + 1] for name in names} for row in range(samples)]
+    heads = checkpoint.module
+    drawn = {"pooled": chance.standard_normal((samples, heads.pooled_width), np.float32)}
+    if heads.proprio_encoder is not None or heads.relative:
+        drawn["joints"] = checkpoint.sample_joints(samples, chance)
+    drawn.update(checkpoint.sample_sensors(samples, chance))
+    return [{name: rows[at : at + 1] for name, rows in drawn.items()} for at in range(samples)]
 
 
 def heads_error(checkpoint: Checkpoint, run: Runner, samples: int, seed: int) -> Float32:

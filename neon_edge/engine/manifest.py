@@ -143,17 +143,28 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     part: Part
     """Runs every tick."""
     random: bool = False
-    pooled_part: Part | None = None
-    """Runs when the pooled features change; its output is an input of `part`."""
+    slow_parts: list[Part] = field(default_factory=list)
+    """Each runs when its input changes; its outputs are inputs of `part`."""
+    step_part: Part | None = None
+    """One noise prediction of a diffusion head; runs once for each row of `part`'s modulation."""
+    noise: TensorSpec | None = None
+    """Standard normal, drawn by the host, where the heads sample."""
 
     @property
     def parts(self) -> list[Part]:
         """All parts, in the order in which they run."""
-        return [self.part] if self.pooled_part is None else [self.pooled_part, self.part]
+        last = [] if self.step_part is None else [self.step_part]
+        return [*self.slow_parts, self.part, *last]
 
     def with_parts(self, parts: list[Part]) -> HeadsManifest:
         """The same heads with other `parts`, such as compiled ones, in the same order."""
-        return structs.replace(self, part=parts[-1], pooled_part=parts[0] if parts[:-1] else None)
+        tick = len(self.slow_parts)
+        return structs.replace(
+            self,
+            slow_parts=parts[:tick],
+            part=parts[tick],
+            step_part=parts[tick + 1] if self.step_part is not None else None,
+        )
 
 
 class Gate(Struct, frozen=True, forbid_unknown_fields=True):

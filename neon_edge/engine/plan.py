@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from neon_edge.engine.contract import Engine
+from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import EngineKind, HeadsManifest, Machine, Manifest, Part
 from neon_edge.engine.staged import StagedEngine
@@ -184,11 +185,17 @@ def open_engine(
 def open_heads_engine(
     directory: Path, heads: HeadsManifest, machine: Machine | None, *, urgent: bool = False
 ) -> Engine:
-    """The heads as one engine on one thread: `pooled`, `joints` and sensors in, `chunk` out."""
-    fast = open_engine(directory, heads.part, machine, 1, urgent=urgent)
-    if heads.pooled_part is None:
-        return fast
-    return StagedEngine(open_engine(directory, heads.pooled_part, machine, 1, urgent=urgent), fast)
+    """The heads as one engine on one thread: pooled features, joints, sensors, noise -> `chunk`."""
+
+    def opened(part: Part) -> Engine:
+        return open_engine(directory, part, machine, 1, urgent=urgent)
+
+    engine = opened(heads.part)
+    if heads.slow_parts:
+        engine = StagedEngine([opened(part) for part in heads.slow_parts], engine)
+    if heads.step_part is not None:
+        engine = DenoisingEngine(engine, opened(heads.step_part))
+    return engine
 
 
 def _check_tensors(engine: Engine, part: Part) -> None:

@@ -1,36 +1,34 @@
-"""Two engines as one: the first runs again only when its inputs have changed."""
+"""Several engines as one: the slow ones run again only when their inputs have changed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from neon_edge.engine.contract import Engine, Tensors
+from neon_edge.engine.contract import Array, Engine, Tensors
 
 
 class StagedEngine:
-    """`slow`, whose inputs change now and then, feeding `fast`, which runs every time.
+    """`slow` engines, whose inputs change now and then, feeding `fast`, which runs every time.
 
-    Outputs of `slow` that carry the name of an input of `fast` go there; the caller sees the inputs
-    of both, less those, and the outputs of `fast`. Owns both engines.
+    Outputs of the slow ones go to the inputs of `fast` that carry their names; the caller sees the
+    inputs of all, less those, and the outputs of `fast`. Owns all of them.
     """
 
-    def __init__(self, slow: Engine, fast: Engine) -> None:
-        self._slow = slow
+    def __init__(self, slow: Sequence[Engine], fast: Engine) -> None:
         self._fast = fast
-        self._between = [(slow.outputs[name], fast.inputs[name]) for name in slow.outputs]
-        inner = set(slow.outputs)
-        rest = {name: array for name, array in fast.inputs.items() if name not in inner}
-        self.inputs: Tensors = {**slow.inputs, **rest}
+        self._stages = [_Stage(engine, fast) for engine in slow]
+        inner = {name for engine in slow for name in engine.outputs}
+        shown = {name: array for engine in slow for name, array in engine.inputs.items()}
+        shown.update({name: a for name, a in fast.inputs.items() if name not in inner})
+        self.inputs: Tensors = shown
         self.outputs: Tensors = fast.outputs
-        self._seen = [
-            (array, np.full(array.shape, 0, array.dtype)) for array in slow.inputs.values()
-        ]
-        self._fresh = False
 
     def start(self) -> None:
-        """Run `slow` to its end if it must run, then start `fast`."""
-        if not self._fresh or self._changed():
-            self._refresh()
+        """Run to their end the slow engines that must run, then start `fast`."""
+        for stage in self._stages:
+            stage.refresh()
         self._fast.start()
 
     def wait(self) -> None:
@@ -38,20 +36,33 @@ class StagedEngine:
         self._fast.wait()
 
     def close(self) -> None:
-        """Free both."""
-        self._slow.close()
+        """Free all of them."""
+        for stage in self._stages:
+            stage.engine.close()
         self._fast.close()
 
-    def _changed(self) -> bool:
-        # A NaN differs from itself, so what is broken is recomputed and never hidden by the cache.
-        return any(not np.array_equal(array, seen) for array, seen in self._seen)
 
-    def _refresh(self) -> None:
-        self._fresh = False
-        self._slow.start()
-        self._slow.wait()
-        for output, target in self._between:
+class _Stage:
+    """A slow engine, and what it last saw."""
+
+    def __init__(self, engine: Engine, fast: Engine) -> None:
+        self.engine = engine
+        self._links: list[tuple[Array, Array]] = [
+            (output, fast.inputs[name]) for name, output in engine.outputs.items()
+        ]
+        self._seen = [(array, np.zeros_like(array)) for array in engine.inputs.values()]
+        self._valid = False
+
+    def refresh(self) -> None:
+        """Run if an input changed since the last run that ended well."""
+        # A NaN differs from itself, so what is broken is recomputed and never hidden by the cache.
+        if self._valid and all(np.array_equal(array, seen) for array, seen in self._seen):
+            return
+        self._valid = False
+        self.engine.start()
+        self.engine.wait()
+        for output, target in self._links:
             np.copyto(target, output)
         for array, seen in self._seen:
             np.copyto(seen, array)
-        self._fresh = True
+        self._valid = True

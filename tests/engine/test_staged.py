@@ -27,7 +27,7 @@ class Arithmetic:
 def stages() -> tuple[Arithmetic, Arithmetic, StagedEngine]:
     slow = Arithmetic({"pooled": 3}, "pooled_term", 1)
     fast = Arithmetic({"pooled_term": 1, "joints": 2}, "chunk", 1)
-    return slow, fast, StagedEngine(slow, fast)
+    return slow, fast, StagedEngine([slow], fast)
 
 
 def chunk(engine: StagedEngine, pooled: float, joints: float) -> float:

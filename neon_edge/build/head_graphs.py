@@ -1,0 +1,127 @@
+"""The graphs that a checkpoint's heads become, by how often they run.
+
+Slow graphs run when their one input changes: pooled features, tokens, and the sensors whose
+encoders cost more than the heads. The tick graph runs every tick. A dit's step graph runs once for
+each of its noise predictions, between updates that the host makes in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from neon_edge.build.fold import linear_of, spell_gelu
+from neon_edge.build.fold_dit import MODULATION, DitModulation, DitStep
+from neon_edge.build.fold_flow import KEYS, VALUES, TokenTerms
+from neon_edge.build.head_tick import SLOW_SENSORS, TickHeads, fusion_shares
+from neon_edge.checkpoint import Checkpoint
+from neon_edge.checkpoint.networks.build import RelativeHead
+from neon_edge.checkpoint.networks.dit import DitHead
+from neon_edge.checkpoint.networks.ensemble import EnsembleHead
+from neon_edge.checkpoint.networks.flow import CROSS_HEADS, FlowHead
+from neon_edge.checkpoint.networks.heads import NeonHeads
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Graph(NamedTuple):
+    """A module whose forward takes `inputs` in order and returns `outputs` in order."""
+
+    name: str
+    module: nn.Module
+    inputs: Shapes
+    outputs: Shapes
+
+
+class HeadGraphs(NamedTuple):
+    """All graphs of one checkpoint's heads."""
+
+    slow: list[Graph]
+    tick: Graph
+    step: Graph | None
+
+
+def head_graphs(checkpoint: Checkpoint, tokens: int = 0) -> HeadGraphs:
+    """Fold `checkpoint` into graphs. `tokens` > 0 feeds a flow's cross-attention that many."""
+    heads = copy.deepcopy(checkpoint.module)
+    spell_gelu(heads)
+    head = heads.action_head
+    if isinstance(head, RelativeHead):
+        head = head.inner_head
+    chunk = (1, checkpoint.steps, len(checkpoint.columns))
+    slow = _slow_graphs(heads)
+    if tokens:
+        assert isinstance(head, FlowHead)
+        slow.append(_token_graph(head, tokens))
+    tick = _tick_graph(heads, head, slow, chunk)
+    dit = head.dit_head if isinstance(head, EnsembleHead) else head
+    step = _step_graph(dit, tick, chunk) if isinstance(dit, DitHead) else None
+    return HeadGraphs(slow, tick, step)
+
+
+def _slow_graphs(heads: NeonHeads) -> list[Graph]:
+    width = heads.pooled_width
+    fusion = heads.fusion[0]
+    assert isinstance(fusion, nn.Linear)
+    first = linear_of(fusion.weight[:, :width], fusion.bias)
+    graphs = [Graph("heads_pooled", first, {"pooled": (1, width)}, {"pooled_term": (1, width)})]
+    shares = fusion_shares(heads)
+    for sensor in heads.sensors:
+        if sensor.name in SLOW_SENSORS:
+            term = SensorTerm(heads.encoders[sensor.name], shares[sensor.name])
+            shape = {sensor.name: (1, *sensor.shape)}
+            out = {f"{sensor.name}_term": (1, width)}
+            graphs.append(Graph(f"heads_{sensor.name}", term, shape, out))
+    return graphs
+
+
+class SensorTerm(nn.Module):
+    """A sensor's encoder and its share of the fusion layer: reading -> (1, width)."""
+
+    def __init__(self, encoder: nn.Module, share: Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.share = linear_of(share, None)
+
+    def forward(self, reading: Tensor) -> Tensor:
+        """(1, *shape) -> (1, width)."""
+        term: Tensor = self.share(self.encoder(reading))
+        return term
+
+
+def _token_graph(head: FlowHead, tokens: int) -> Graph:
+    module = TokenTerms(head)
+    part = head.cross_attn.out_proj.in_features // CROSS_HEADS
+    return Graph(
+        "heads_tokens",
+        module,
+        {"tokens": (1, tokens, module.both.in_features)},
+        {KEYS: (CROSS_HEADS, part, tokens), VALUES: (CROSS_HEADS, tokens, part)},
+    )
+
+
+def _tick_graph(
+    heads: NeonHeads, head: nn.Module, slow: list[Graph], chunk: tuple[int, ...]
+) -> Graph:
+    inputs = {name: shape for graph in slow for name, shape in graph.outputs.items()}
+    if heads.proprio_encoder is not None or heads.relative:
+        inputs["joints"] = (1, chunk[2])
+    taken = {name for graph in slow for name in graph.inputs}
+    inputs.update({s.name: (1, *s.shape) for s in heads.sensors if s.name not in taken})
+    if isinstance(head, FlowHead | EnsembleHead):
+        assert heads.noise_shape is not None
+        inputs["noise"] = heads.noise_shape
+    outputs: dict[str, tuple[int, ...]] = {"chunk": chunk}
+    if isinstance(head, DitHead | EnsembleHead):
+        dit = head if isinstance(head, DitHead) else head.dit_head
+        rows = DitModulation(dit).all.out_features
+        outputs = {MODULATION: (dit.denoise_steps, rows), "base": chunk, "gain": chunk}
+    return Graph("heads", TickHeads(heads, head, list(inputs)), inputs, outputs)
+
+
+def _step_graph(dit: DitHead, tick: Graph, chunk: tuple[int, ...]) -> Graph:
+    row = (1, tick.outputs[MODULATION][1])
+    return Graph("heads_step", DitStep(dit), {"x": chunk, MODULATION: row}, {"predicted": chunk})
