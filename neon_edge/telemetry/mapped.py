@@ -19,7 +19,7 @@ import struct
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,14 @@ CRC_BYTES = 4
 _HEADER = struct.Struct("<4sHHIIQQ")
 _PID_INDEX = 2
 _LATEST_INDEX = 3
+_ROW = struct.Struct("<Q")
 _CODES = {"i8": "q", "u8": "Q", "u4": "I", "u2": "H", "u1": "B"}
 
 Rows = npt.NDArray[np.void]
 Fields = tuple[tuple[str, str], ...]
-W = TypeVar("W", bound="RingWriter")
+Array = npt.NDArray[Any]
+W = TypeVar("W", bound="RowWriter")
+R = TypeVar("R", bound="RingWriter")
 
 
 class Geometry(NamedTuple):
@@ -49,9 +52,24 @@ class Geometry(NamedTuple):
 
 
 def row_dtype(fields: Fields) -> np.dtype[np.void]:
-    """A row: its number, the fields, the CRC."""
-    columns = [("row", "<u8"), *((name, f"<{code}") for name, code in fields), ("crc", "<u4")]
-    return np.dtype(columns)
+    """A row: its number, the fields, the CRC. A code is NumPy's, or CODE*COUNT for an array."""
+    return np.dtype([("row", "<u8"), *(_column(*field) for field in fields), ("crc", "<u4")])
+
+
+def _column(name: str, code: str) -> tuple[str, str] | tuple[str, str, tuple[int]]:
+    scalar, _, count = code.partition("*")
+    return (name, f"<{scalar}", (int(count),)) if count else (name, f"<{scalar}")
+
+
+def fields_text(fields: Fields) -> str:
+    """Fields as one line, as a ring's header and a recording's channel have them."""
+    return ",".join(f"{name}:{code}" for name, code in fields)
+
+
+def fields_of(text: str) -> Fields:
+    """What `fields_text` wrote."""
+    pairs = (field.partition(":") for field in text.split(","))
+    return tuple((name, code) for name, _, code in pairs)
 
 
 def geometry(mapped: mmap.mmap, path: Path) -> Geometry:
@@ -61,8 +79,7 @@ def geometry(mapped: mmap.mmap, path: Path) -> Geometry:
         whole = len(mapped) == HEADER_BYTES + row_bytes * capacity
         if magic == MAGIC and abi == ABI and whole:
             text = mapped[_HEADER.size : HEADER_BYTES].rstrip(b"\0").decode("ascii")
-            pairs = (field.partition(":") for field in text.split(","))
-            return Geometry(row_dtype(tuple((name, code) for name, _, code in pairs)), capacity)
+            return Geometry(row_dtype(fields_of(text)), capacity)
     raise ConfigWrong(
         f"{path} is not a ring of this version",
         f"{len(mapped)} bytes, begins {bytes(mapped[:6])!r}",
@@ -81,47 +98,34 @@ def writer_pid(path: Path) -> int:
         return int(_HEADER.unpack(file.read(_HEADER.size))[5])
 
 
-class RingWriter:
-    """The one writer of a ring. `FIELDS` and `CAPACITY` are a subclass's to say.
+def create_ring(path: Path, fields: Fields, capacity: int) -> None:
+    """Make an empty ring of `capacity` rows. The caller owns the file."""
+    row_bytes = row_dtype(fields).itemsize
+    text = fields_text(fields).encode("ascii")
+    if _HEADER.size + len(text) > HEADER_BYTES:
+        raise ValueError("a ring has more fields than its header has room for")
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        file.write(_HEADER.pack(MAGIC, ABI, 0, row_bytes, capacity, 0, 0) + text)
+        file.truncate(HEADER_BYTES + capacity * row_bytes)
+    partial.replace(path)
 
-    A subclass's `add` hands the values to `_put` in the order of `FIELDS`: a few µs, and nothing
-    is allocated that stays. A restarted writer counts on from the last row.
+
+class RowWriter:
+    """The one writer of a ring, as a context manager. A restarted one counts on from the last row.
+
+    Raises `ConfigWrong` where the file is no ring of `fields`, `UsageWrong` where it has a writer.
     """
 
-    FIELDS: Fields = ()
-    CAPACITY = 0
-
-    @classmethod
-    def create(cls, path: Path, capacity: int = 0) -> None:
-        """Make an empty ring of `capacity` rows (0: the class's own). The caller owns the file."""
-        row_bytes = row_dtype(cls.FIELDS).itemsize
-        rows = capacity or cls.CAPACITY
-        text = ",".join(f"{name}:{code}" for name, code in cls.FIELDS).encode("ascii")
-        if _HEADER.size + len(text) > HEADER_BYTES:
-            raise ValueError(f"{cls.__name__} has more fields than its header has room for")
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
-            file.write(_HEADER.pack(MAGIC, ABI, 0, row_bytes, rows, 0, 0) + text)
-            file.truncate(HEADER_BYTES + rows * row_bytes)
-        partial.replace(path)
-
-    @classmethod
-    def open_writer(cls: type[W], path: Path) -> W:
-        """Write to the ring at `path`, as a context manager.
-
-        Raises `ConfigWrong` for a file that is not such a ring, `UsageWrong` when it has a writer.
-        """
-        return cls(path)
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fields: Fields) -> None:
         self._file = _open_locked(path)
         try:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_WRITE)
-            dtype, self._capacity = geometry(self._map, path)
-            if dtype != row_dtype(self.FIELDS):
+            self.dtype, self._capacity = geometry(self._map, path)
+            if self.dtype != row_dtype(fields):
                 raise ConfigWrong(
                     f"{path} is not a {type(self).__name__}",
-                    f"its fields are {', '.join(dtype.names or ())}",
+                    f"its fields are {', '.join(self.dtype.names or ())}",
                     "every process of a run must be the same neon-edge",
                 )
         except BaseException:
@@ -130,16 +134,15 @@ class RingWriter:
         np.frombuffer(self._map, np.uint64, _LATEST_INDEX)[_PID_INDEX] = os.getpid()
         self._latest = latest_of(self._map)
         self._row = int(self._latest[0])
-        self._row_bytes = dtype.itemsize
-        self._pack = struct.Struct("<Q" + "".join(_CODES[code] for _, code in self.FIELDS))
+        self._row_bytes = self.dtype.itemsize
         self._crc = struct.Struct("<I")
-        self._scratch = bytearray(dtype.itemsize)
-        self._body = memoryview(self._scratch)[: self._pack.size]
+        self._crc_at = self._row_bytes - CRC_BYTES
+        self._scratch = bytearray(self._row_bytes)
+        self._body = memoryview(self._scratch)[: self._crc_at]
 
-    def _put(self, *values: int) -> None:
-        row = self._row + 1
-        self._pack.pack_into(self._scratch, 0, row, *values)
-        self._crc.pack_into(self._scratch, self._pack.size, zlib.crc32(self._body))
+    def _commit(self, row: int) -> None:
+        """Publish the scratch, whose first field says that it is `row`."""
+        self._crc.pack_into(self._scratch, self._crc_at, zlib.crc32(self._body))
         at = HEADER_BYTES + (row - 1) % self._capacity * self._row_bytes
         self._map[at : at + self._row_bytes] = self._scratch
         # Last, so that a writer killed in the middle leaves no half row behind.
@@ -162,6 +165,50 @@ class RingWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class RingWriter(RowWriter):
+    """Rows of integers. `FIELDS` and `CAPACITY` are a subclass's to say.
+
+    A subclass's `add` hands the values to `_put` in the order of `FIELDS`: a few µs, and nothing
+    is allocated that stays.
+    """
+
+    FIELDS: Fields = ()
+    CAPACITY = 0
+
+    @classmethod
+    def create(cls, path: Path, capacity: int = 0) -> None:
+        """Make an empty ring of `capacity` rows (0: the class's own). The caller owns the file."""
+        create_ring(path, cls.FIELDS, capacity or cls.CAPACITY)
+
+    @classmethod
+    def open_writer(cls: type[R], path: Path) -> R:
+        """Write to the ring at `path`, as a context manager. Raises as `RowWriter` does."""
+        return cls(path)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, self.FIELDS)
+        self._pack = struct.Struct("<Q" + "".join(_CODES[code] for _, code in self.FIELDS))
+
+    def _put(self, *values: int) -> None:
+        row = self._row + 1
+        self._pack.pack_into(self._scratch, 0, row, *values)
+        self._commit(row)
+
+
+class ArrayRing(RowWriter):
+    """Rows that hold arrays: fill the views that `field` gave, then `commit`."""
+
+    def field(self, name: str) -> Array:
+        """The place for `name` in the next row: (1,) for a number, (count,) for an array."""
+        return np.frombuffer(self._scratch, self.dtype, 1)[name].reshape(-1)
+
+    def commit(self) -> None:
+        """Publish what the views hold. They keep it for the row after."""
+        row = self._row + 1
+        _ROW.pack_into(self._scratch, 0, row)
+        self._commit(row)
 
 
 def _open_locked(path: Path) -> BinaryIO:
