@@ -25,8 +25,10 @@ class Preprocessor:
         self._geometry = geometry
         mean = np.asarray(geometry.mean, np.float32)
         std = np.asarray(geometry.std, np.float32)
-        self._gain = np.float32(1.0) / (np.float32(_LEVELS) * std)
-        self._shift = -mean / std
+        self._gain = (np.float32(1.0) / (np.float32(_LEVELS) * std))[:, None, None]
+        self._shift = (-mean / std)[:, None, None]
+        # Channel by channel, so that every later copy runs along rows of a patch.
+        self._planes = np.empty((3, geometry.height, geometry.width), np.float32)
         self._resizers: dict[tuple[int, int], Resizer] = {}
 
     def fill(self, image: UInt8, out: Float32) -> None:
@@ -35,17 +37,18 @@ class Preprocessor:
         `out` is a row range of the vision part's own input buffer. Raises `ConfigWrong` where the
         picture is not one.
         """
-        pixels = self._resizer(image)(image)
-        pixels *= self._gain
-        pixels += self._shift
+        planes = self._planes
+        np.multiply(self._resizer(image)(image).transpose(2, 0, 1), self._gain, out=planes)
+        np.add(planes, self._shift, out=planes)
         geometry = self._geometry
         merge, patch = geometry.merge, geometry.patch
         down, across = geometry.grid[0] // merge, geometry.grid[1] // merge
-        blocks = pixels.reshape(down, merge, patch, across, merge, patch, 3)
-        ordered = blocks.transpose(0, 3, 1, 4, 6, 2, 5)
+        blocks = planes.reshape(3, down, merge, patch, across, merge, patch)
+        ordered = blocks.transpose(1, 4, 2, 5, 0, 3, 6)
         target = out.reshape(down, across, merge, merge, 3, geometry.temporal, patch, patch)
         # A still picture is every temporal slice of its patch.
-        target[...] = ordered[:, :, :, :, :, None]
+        for part in range(geometry.temporal):
+            target[:, :, :, :, :, part] = ordered
 
     def _resizer(self, image: UInt8) -> Resizer:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:

@@ -19,7 +19,7 @@ _A = -0.5
 
 _REACH = 2.0
 _FRACTION_BITS = 22
-_BLOCK = 16
+_BLOCK = 8
 _ONE = 1 << _FRACTION_BITS
 
 
@@ -110,14 +110,12 @@ class Resizer:
 
 def _to_levels(values: Float32, doubt: np.float32) -> tuple[Int64, Int64]:
     """Round to levels in place; return where a value was so near an edge that it may be wrong."""
-    values += np.float32(0.5)
-    levels = np.floor(values)
+    levels = np.rint(values)
     values -= levels
-    values -= np.float32(0.5)
     np.abs(values, out=values)
-    unsure: tuple[npt.NDArray[np.int64], ...] = np.nonzero(values > np.float32(0.5) - doubt)
+    unsure: Int64 = np.flatnonzero(values > np.float32(0.5) - doubt)
     np.clip(levels, 0.0, 255.0, out=values)
-    return unsure[0], unsure[1]
+    return np.divmod(unsure, values.shape[1])
 
 
 def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
