@@ -54,7 +54,7 @@ def run_robot(
         directory = opened.enter_context(RunDirectory())
         spec, manifest = prepare(robot, directory, options.seconds, options.backbone_threads)
         body: Simulation | None = None
-        if robot.simulated:
+        if any(bus.channel == "sim" for bus in robot.buses):
             body = start_sim(robot, directory)
             opened.callback(body.stop)
             robot = with_channels(robot, body.channels)

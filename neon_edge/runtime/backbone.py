@@ -20,7 +20,8 @@ from neon_edge.features.backbone import Backbone
 from neon_edge.features.slot import SlotWriter
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.plans import admit
-from neon_edge.runtime.spec import RunSpec, read_spec
+from neon_edge.runtime.rundir import hold
+from neon_edge.runtime.spec import RunSpec, read_note, read_spec
 from neon_edge.telemetry.ring import PassRing
 from neon_edge.types import CameraFrame
 
@@ -80,7 +81,8 @@ def run(spec: RunSpec, stop: Stop) -> None:
         passes = opened.enter_context(PassRing.open_writer(spec.passes))
         backbone.instruct(spec.robot.instruction)
         seen: list[int] = []
-        while not stop.requested:
+        parent = os.getppid()
+        while not stop.requested and not _useless(parent, spec):
             frames = [camera.newest() for camera in cameras]
             stamps = [frame.captured_ns for frame in frames if frame is not None]
             if len(stamps) < len(frames) or stamps == seen:
@@ -90,5 +92,20 @@ def run(spec: RunSpec, stop: Stop) -> None:
             backbone_pass(backbone, [f for f in frames if f is not None], slot, passes, clock)
 
 
+def _useless(parent: int, spec: RunSpec) -> bool:
+    """Without a supervisor the backbone goes on for as long as the control process does."""
+    if os.getppid() == parent:
+        return False
+    note = read_note(spec.control_log)
+    return note is None or note.state == "stopped"
+
+
+def main(stop: Stop) -> None:
+    """RUN.json is the only argument."""
+    spec = read_spec(Path(sys.argv[1]))
+    with hold(Path(spec.directory)):
+        run(spec, stop)
+
+
 if __name__ == "__main__":
-    sys.exit(run_child("backbone", lambda stop: run(read_spec(Path(sys.argv[1])), stop)))
+    sys.exit(run_child("backbone", main))

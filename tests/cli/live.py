@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from neon_edge.clock import MonotonicClock
+from neon_edge.telemetry.reader import RingReader
+from neon_edge.types import Rung
 from tests.conftest import ROOT
 
 CLOCK = MonotonicClock()
@@ -19,9 +25,9 @@ def wait_s(seconds: float) -> None:
 class Live:
     """`neon-edge run --robot sim`, and its children by name."""
 
-    def __init__(self, plans: Path, *arguments: str) -> None:
+    def __init__(self, plans: Path, *arguments: str, robot: str = "sim") -> None:
         self.run = subprocess.Popen(
-            [sys.executable, "-m", "neon_edge", "run", "--robot", "sim", "--engines", str(plans),
+            [sys.executable, "-m", "neon_edge", "run", "--robot", robot, "--engines", str(plans),
              "--json", *arguments],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -55,6 +61,33 @@ class Live:
                     return
             wait_s(0.05)
         raise AssertionError(self.run.communicate()[1])
+
+    @property
+    def directory(self) -> Path:
+        """The run's own directory."""
+        return next(Path("/dev/shm").glob(f"neon-edge-{self.run.pid}-*"))
+
+    def rows(self, keep: int = 4000) -> npt.NDArray[np.void]:
+        """The ticks that are still in the ring."""
+        reader = RingReader(self.directory / "ticks.ring", keep)
+        reader.drain()
+        rows = reader.rows().copy()
+        reader.close()
+        return rows
+
+    def until(self, rung: Rung, timeout_s: float = 20) -> np.void:
+        """The newest tick, once it stands on `rung`."""
+        until = CLOCK.now_ns() + round(timeout_s * 1e9)
+        while CLOCK.now_ns() < until:
+            rows = self.rows()
+            if len(rows) and rows[-1]["rung"] == rung:
+                return rows[-1]
+            wait_s(0.05)
+        raise AssertionError(f"never on {rung.name}; now {Rung(int(self.rows()[-1]['rung'])).name}")
+
+    def hurt(self, name: str, number: int) -> None:
+        """Send a signal to the child that `name` is in the command line of."""
+        os.kill(self.child(name), number)
 
     def end(self, timeout: float = 60) -> tuple[int, str, str]:
         out, err = self.run.communicate(timeout=timeout)
