@@ -97,7 +97,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         if armed:
             stages.arm()
         else:
-            safety.disarm(clock.now_ns())
+            safety.disarm()
         if stages.refused is not None:
             raise stages.refused
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))

@@ -22,8 +22,8 @@ class SafetyFilter:
     """Remembers what was last commanded; everything else is judged from this tick's inputs.
 
     `driven` are the indices of the joints that the heads drive; the others stay where they were
-    measured at start. Call `start` with the measured pose before the first `filter`, and again to
-    re-arm after a damp: nothing else leads back up from there.
+    measured at start. A new filter stands on OFF, disarmed. `start`, with the measured pose, arms it,
+    and again after a damp: nothing else leads back up from there.
     """
 
     def __init__(self, robot: RobotConfig, driven: np.typing.NDArray[np.intp]) -> None:
@@ -36,14 +36,13 @@ class SafetyFilter:
         self._driven = driven
         self._outside = robot.safety.start_outside_rad
         self._ramp_ns = round(robot.safety.ramp_s * 1e9)
-        self._anchor: Float32 = np.zeros(joints, dtype=np.float32)
-        self._wanted: Float32 = np.zeros(joints, dtype=np.float32)
         self._previous: Float32 = np.zeros(joints, dtype=np.float32)
+        self._anchor: Float32 = np.empty_like(self._previous)
+        self._wanted: Float32 = np.empty_like(self._previous)
         self._zeros: Float32 = np.zeros(joints, dtype=np.float32)
         self._base: Float32 = np.zeros(3, dtype=np.float32)
         self._kp: Float32 = np.array([joint.kp for joint in robot.joints], dtype=np.float32)
         self._kd: Float32 = np.array([joint.kd for joint in robot.joints], dtype=np.float32)
-        self._ramp_from_ns = 0
         self._features_ns = 0
         self.clipped = 0
         """Joints whose wanted position the limits changed, as of the last tick."""
@@ -79,15 +78,13 @@ class SafetyFilter:
                 "move it inside by hand, or correct its limits or offset in the robot file",
             )
         self._previous[:] = measured
-        self._base[:] = 0.0
         self._watch.start(now_ns)
         self._ladder.start(now_ns)
         self._anchor_at(now_ns)
 
-    def disarm(self, now_ns: int) -> None:
+    def disarm(self) -> None:
         """Stand on OFF until `start`: how a control process that crashed comes back."""
-        self._base[:] = 0.0
-        self._ladder.disarm(now_ns)
+        self._ladder.disarm()
 
     def filter(
         self,

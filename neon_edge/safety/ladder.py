@@ -11,7 +11,7 @@ give up a pose must be looked at before it moves again.
 from __future__ import annotations
 
 from neon_edge.config import SafetyLimits
-from neon_edge.safety.watch import RUNNING, Cause, Judgement
+from neon_edge.safety.watch import DISARMED, RUNNING, Cause, Judgement
 from neon_edge.types import Rung
 
 
@@ -21,8 +21,7 @@ class Ladder:
     def __init__(self, limits: SafetyLimits) -> None:
         self._damp_ns = round(limits.hold_damp_after_s * 1e9)
         self._off_ns = round(limits.damp_off_after_s * 1e9)
-        self._since_ns = 0
-        self.now = RUNNING
+        self.now = DISARMED
         """The judgement that holds."""
 
     def start(self, now_ns: int) -> None:
@@ -30,10 +29,9 @@ class Ladder:
         self._since_ns = now_ns
         self.now = RUNNING
 
-    def disarm(self, now_ns: int) -> None:
-        """To the bottom: no torque until `start`."""
-        self._since_ns = now_ns
-        self.now = Judgement(Rung.OFF, Cause.DISARMED)
+    def disarm(self) -> None:
+        """To the bottom, where every ladder begins: no torque until `start`."""
+        self.now = DISARMED
 
     def step(self, judgement: Judgement, now_ns: int) -> Judgement:
         """The rung to stand on now."""
@@ -44,9 +42,9 @@ class Ladder:
         return chosen
 
     def _escalated(self, judgement: Judgement, now_ns: int) -> Judgement:
-        stood_ns = now_ns - self._since_ns
         if self.now.rung is Rung.OFF:
             return self.now
+        stood_ns = now_ns - self._since_ns
         if self.now.rung is Rung.DAMP:
             if 0 < self._off_ns <= stood_ns:
                 return Judgement(Rung.OFF, Cause.DAMPED_TOO_LONG)

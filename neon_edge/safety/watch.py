@@ -43,6 +43,7 @@ class Judgement(NamedTuple):
 
 
 RUNNING = Judgement(Rung.RUN, Cause.NONE)
+DISARMED = Judgement(Rung.OFF, Cause.DISARMED)
 
 
 def all_finite(array: Float32) -> bool:
@@ -66,9 +67,8 @@ class Watch:
         self._joint_hold_ns = limits.joint_hold_after_ms * 1e6
         self._joint_damp_ns = limits.joint_damp_after_ms * 1e6
         self._trip = velocity * np.float32(limits.velocity_trip)
-        self._fast = np.zeros(len(velocity), dtype=np.int64)
-        self._not_finite = 0
-        self._last_ns = 0
+        self._fast = np.empty_like(velocity, np.int64)
+        self.start(0)
 
     def start(self, now_ns: int) -> None:
         """Forget every count."""

@@ -262,7 +262,7 @@ def test_a_fade_is_a_straight_line_between_its_ends() -> None:
 
 def test_disarmed_means_no_torque_until_somebody_arms() -> None:
     bench = Bench()
-    bench.filter.disarm(bench.now_ns)
+    bench.filter.disarm()
     for _ in range(300):
         off = bench.tick(0.2, base=(1, 0, 0))
     assert (off.rung, bench.filter.cause) == (Rung.OFF, Cause.DISARMED)
