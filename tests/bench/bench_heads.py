@@ -37,12 +37,22 @@ from neon_edge.engine.contract import Engine
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
 from tests.checkpoint.upstream import save_upstream
 
-BAR = 3.0
 WARM_UP = 30
+TICK_MS = 20.0
+MARGIN = 4
+
+# Head type, width of the pooled features, least times faster than upstream.
+CASES = (("mlp", 2048, 3.0), ("mlp", 128, 3.0), ("flow", 2048, 3.0), ("dit", 2048, 2.0),
+         ("ensemble", 2048, 2.0))  # fmt: skip
 
 
-def bench(pooled: int, rounds: int, **settings: Any) -> dict[str, Any]:
-    """One head: medians in µs, and how much faster the plan is."""
+def bench(head: str, pooled: int, bar: float, rounds: int) -> dict[str, Any]:
+    """One head in whole_body: medians in µs, and how much faster the plan is."""
+    settings: dict[str, Any] = {
+        "control_mode": "whole_body",
+        "use_separate_heads": False,
+        "action_head_type": head,
+    }
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         model = save_upstream(
@@ -90,10 +100,11 @@ def bench(pooled: int, rounds: int, **settings: Any) -> dict[str, Any]:
         same.close()
         other.close()
     return {
-        "head": settings,
+        "head": head,
         "pooled": pooled,
         "parameters": sum(p.numel() for p in checkpoint.module.parameters()),
         "median_us": medians,
+        "bar": bar,
         "times_faster": medians["upstream predict"] / medians["tick"],
         "times_faster_new_features": medians["upstream predict"] / medians["new features"],
     }
@@ -102,7 +113,7 @@ def bench(pooled: int, rounds: int, **settings: Any) -> dict[str, Any]:
 def act(engine: Engine, seen: dict[str, Any]) -> None:
     """One inference, as the control loop runs it."""
     for name, value in seen.items():
-        np.copyto(engine.inputs[name], value)
+        np.copyto(engine.inputs[name], value.reshape(engine.inputs[name].shape))
     engine.start()
     engine.wait()
 
@@ -125,29 +136,39 @@ def interleaved(
     return {name: float(np.median(times)) / 1e3 for name, times in taken.items()}
 
 
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """For people."""
+    print(
+        "head      pooled  parameters    tick  faster (bar)  new features  faster  predict  forward"
+    )
+    for row in rows:
+        took = row["median_us"]
+        print(
+            f"{row['head']:<10}{row['pooled']:>6}{row['parameters']:>12,}{took['tick']:>8.0f}"
+            f"{row['times_faster']:>7.1f}x ({row['bar']:g}x){took['new features']:>14.0f}"
+            f"{row['times_faster_new_features']:>7.1f}x{took['upstream predict']:>9.0f}"
+            f"{took['upstream forward']:>9.0f}"
+        )
+    limit = TICK_MS * 1e3 / MARGIN
+    fit = [f"{row['head']} {row['pooled']}" for row in rows if row["median_us"]["tick"] <= limit]
+    print(f"median µs, one thread; within a quarter of a {TICK_MS:g} ms tick: {', '.join(fit)}")
+
+
 def main() -> None:
-    """Measure, print, exit 1 if the plan is less than `BAR` times faster anywhere."""
+    """Measure, print, exit 1 if a plan is fewer times faster than its bar."""
     parser = argparse.ArgumentParser(description="Heads plan against upstream eager, one thread.")
+    parser.add_argument("--heads", nargs="+", choices=sorted({case[0] for case in CASES}))
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    single = {"control_mode": "whole_body", "use_separate_heads": False}
-    rows = [bench(width, chosen.rounds, **single) for width in (2048, 128)]
+    cases = [case for case in CASES if case[0] in (chosen.heads or [case[0]])]
+    rows = [bench(*case, chosen.rounds) for case in cases]
     if chosen.json:
-        print(json.dumps({"bar": BAR, "heads": rows}, indent=2))
+        print(json.dumps({"heads": rows}, indent=2))
     else:
-        print("pooled  parameters    tick  faster  new features  faster  predict  forward")
-        for row in rows:
-            took = row["median_us"]
-            print(
-                f"{row['pooled']:>6}{row['parameters']:>12,}{took['tick']:>8.0f}"
-                f"{row['times_faster']:>7.1f}x{took['new features']:>14.0f}"
-                f"{row['times_faster_new_features']:>7.1f}x{took['upstream predict']:>9.0f}"
-                f"{took['upstream forward']:>9.0f}"
-            )
-        print(f"median µs, one thread; predict ÷ tick must be at least {BAR:g}")
-    sys.exit(0 if all(row["times_faster"] >= BAR for row in rows) else 1)
+        print_table(rows)
+    sys.exit(0 if all(row["times_faster"] >= row["bar"] for row in rows) else 1)
 
 
 if __name__ == "__main__":
