@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from neon_edge.engine.files import weights_of
 OPSET = 18
 """The exporter's own, so that nothing is converted; TensorRT 10.3 reads up to 20."""
 
+_SCOPES = "pkg.torch.onnx.name_scopes"
 _INLINE_LIMIT_BYTES = 1 << 30
 """A protobuf file ends at 2 GiB; well before that, weights move into a file of their own."""
 
@@ -66,12 +68,21 @@ def _strip(model: Any) -> None:
     for graph in model.graphs():
         graph.metadata_props.clear()
         for node in graph:
+            _name(node)
             node.metadata_props.clear()
             node.doc_string = None
             for value in node.outputs:
                 value.metadata_props.clear()
         for value in [*graph.inputs, *graph.initializers.values()]:
             value.metadata_props.clear()
+
+
+def _name(node: Any) -> None:
+    """Call a Linear's product as its module is called: people read it in recipes and reports."""
+    scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+    modules = [scope for scope in scopes[:-1] if scope]
+    if node.op_type in ("MatMul", "Gemm") and modules and "linear" in scopes[-1]:
+        node.name = modules[-1]
 
 
 def _save(model: Any, path: Path) -> None:

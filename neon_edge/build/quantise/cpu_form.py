@@ -1,0 +1,109 @@
+"""The same numbers in the form that ONNX Runtime's kernels on a CPU want.
+
+Symmetric signed activations become unsigned around 128: the same grid, and x86 multiplies unsigned
+by signed bytes three times as fast as signed by signed. Groups of 4 or 8 bits become one
+`MatMulNBits`, which dequantises while it multiplies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from neon_edge.build.quantise.onnx_types import Array
+
+_MIDDLE = 128
+_DOMAIN = "com.microsoft"
+
+
+def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
+    """Change `model` from TensorRT's form to the CPU's, and return it.
+
+    `accuracy_level` 4 lets products of blocks round their activations to 8 bits too, in blocks of
+    their own (`com.microsoft` MatMulNBits).
+    """
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    _unsigned(model, stored)
+    _blocks(model, stored, accuracy_level)
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return model
+
+
+def _unsigned(model: ModelProto, stored: dict[str, TensorProto]) -> None:
+    for node in model.graph.node:
+        if node.op_type != "QuantizeLinear" or node.input[0] in stored:
+            continue
+        zero = stored.get(node.input[2])
+        if zero is not None and zero.data_type == TensorProto.INT8:
+            middle = np.asarray(_MIDDLE, np.uint8)
+            zero.CopyFrom(numpy_helper.from_array(middle, zero.name))
+
+
+def _blocks(model: ModelProto, stored: dict[str, TensorProto], accuracy_level: int) -> None:
+    made = {node.output[0]: node for node in model.graph.node}
+    nodes = []
+    for node in model.graph.node:
+        source = made.get(node.input[1]) if node.op_type == "MatMul" else None
+        block = _setting(source, "block_size") if source is not None else 0
+        if source is None or not block:
+            nodes.append(node)
+            continue
+        nodes.append(_block_product(model, stored, node, source, block, accuracy_level))
+    used = {name for node in nodes for name in node.input}
+    outputs = {value.name for value in model.graph.output}
+    alive = [n for n in nodes if used.intersection(n.output) or outputs.intersection(n.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(alive)
+    if all(entry.domain != _DOMAIN for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+
+
+def _block_product(
+    model: ModelProto,
+    stored: dict[str, TensorProto],
+    node: NodeProto,
+    source: NodeProto,
+    block: int,
+    accuracy_level: int,
+) -> NodeProto:
+    codes, scales = stored[source.input[0]], stored[source.input[1]]
+    bits = 4 if codes.data_type == TensorProto.INT4 else 8
+    values = np.asarray(numpy_helper.to_array(codes)).astype(np.int16)
+    packed = numpy_helper.from_array(_packed(values, block, bits), f"{codes.name}.blocks")
+    step = np.ascontiguousarray(numpy_helper.to_array(scales).T)
+    steps = numpy_helper.from_array(step.reshape(-1), f"{scales.name}.blocks")
+    model.graph.initializer.extend([packed, steps])
+    inputs, outputs = values.shape
+    return helper.make_node(
+        "MatMulNBits",
+        [node.input[0], packed.name, steps.name],
+        [node.output[0]],
+        node.name,
+        domain=_DOMAIN,
+        K=inputs,
+        N=outputs,
+        bits=bits,
+        block_size=block,
+        accuracy_level=accuracy_level,
+    )
+
+
+def _packed(codes: Array, block: int, bits: int) -> Array:
+    """(inputs, outputs) signed → (outputs, groups, bytes) unsigned around the middle."""
+    unsigned = (codes + (1 << bits - 1)).astype(np.uint8).T
+    grouped = np.ascontiguousarray(unsigned).reshape(codes.shape[1], -1, block)
+    if bits == 8:
+        return grouped
+    packed: Array = grouped[..., 0::2] | grouped[..., 1::2] << 4
+    return packed
+
+
+def _setting(node: NodeProto | None, name: str) -> Any:
+    if node is None or node.op_type != "DequantizeLinear":
+        return 0
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), 0)
