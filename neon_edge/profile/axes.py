@@ -38,11 +38,14 @@ def decade_marks(high: float) -> list[float]:
 
 
 def octave_marks(low: float, high: float, most: int = 12) -> list[float]:
-    """Powers of two within `low`…`high`, every second or third if there are more than `most`."""
+    """Powers of two within `low`…`high`: every second or third if many, halfway ones if few."""
     first = math.ceil(math.log2(low) - 1e-6)
     last = math.floor(math.log2(high) + 1e-6)
-    step = -(-(last - first + 1) // most)
-    return [2.0**power for power in range(first, last + 1, max(1, step))]
+    step = max(1, -(-(last - first + 1) // most))
+    marks = [2.0**power for power in range(first, last + 1, step)]
+    if len(marks) * 2 <= most:
+        marks += [mark * 1.5 for mark in (2.0 ** (first - 1), *marks)]
+    return sorted(mark for mark in marks if low <= mark <= high)
 
 
 def figure(value: float) -> str:

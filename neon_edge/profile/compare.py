@@ -34,7 +34,7 @@ def draw_comparison(before: RunReport, after: RunReport) -> str:
     lines = [f"{'ms, before → after':<19}{'p50':>24}{'p99':>28}"]
     lines += [_row(label, *pair) for label, pair in _pairs(before, after)]
     lines += [
-        f"{name:<19}{old:>10g} → {new:<10g}"
+        f"{name:<19}{old:>10g} → {new:g}"
         for name, old, new in (
             ("rate, Hz", before.rate_hz, after.rate_hz),
             ("features, Hz", before.features_hz, after.features_hz),
@@ -75,9 +75,10 @@ def _figures(report: RunReport) -> dict[str, Figures]:
 
 
 def _row(label: str, old: Figures, new: Figures) -> str:
-    return f"{label:<19}" + "".join(
+    figures = (
         f"{was:>9.3f} → {now:<9.3f}{_ratio(was, now)}" for was, now in zip(old, new, strict=True)
     )
+    return f"{label:<19}{''.join(figures)}".rstrip()
 
 
 def _ratio(was: float, now: float) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-PER_OCTAVE = 4
-"""Bins between one power of two and the next: a bin is 19 % wide."""
+PER_OCTAVE = 8
+"""Bins between one power of two and the next: a bin is 9 % wide."""
 
 
 class Histogram(Struct, frozen=True):

@@ -51,7 +51,8 @@ font-variant-numeric:tabular-nums}
 .mid{fill:var(--main2)}.far{fill:var(--main3)}.track{fill:var(--grid)}
 .best{fill:none;stroke:var(--best);stroke-width:2}.strip{fill:none;stroke:var(--main);
 stroke-width:1.3;
-stroke-linejoin:round}.held{fill:var(--held)}text{fill:var(--soft)}text.mark{text-anchor:middle}
+stroke-linejoin:round}.held{fill:var(--held)}.missed{fill:var(--bad)}text{fill:var(--soft);paint-order:stroke;stroke:var(--card);
+stroke-width:3px}svg.wide{min-width:600px}text.mark{text-anchor:middle}
 text.side{text-anchor:end}line.rule{stroke:var(--axis);stroke-dasharray:3 3}
 line.limit{stroke:var(--limit);stroke-width:1.5;stroke-dasharray:6 4}text.limit{fill:var(--limit);
 font-weight:600}
@@ -62,6 +63,7 @@ vertical-align:-1px}
 .key.k3{background:var(--main3)}.key.kb{background:none;border-bottom:2px solid var(--best);
 border-radius:0;height:5px;
 vertical-align:3px;width:16px}.key.kh{background:var(--held);outline:1px solid var(--axis)}
+.key.km{background:var(--bad)}
 .key.kl{background:none;border-left:2px dashed var(--limit);border-radius:0;width:3px}
 .pair{display:flex;justify-content:space-between;flex-wrap:wrap;gap:0 24px}
 .strip-title{font-size:13px;color:var(--soft);margin-top:8px}

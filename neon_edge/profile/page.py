@@ -7,18 +7,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from neon_edge import __version__
 from neon_edge.profile.axes import figure
 from neon_edge.profile.look import CSS
 from neon_edge.profile.markup import Markup, join, style_sheet, tag
 from neon_edge.profile.observe import Observed
-from neon_edge.profile.plots import Mark, histogram_plot, strip_plot
+from neon_edge.profile.plots import Mark, Shade, histogram_plot, strip_plot
 from neon_edge.profile.report import BudgetLine, ProfileReport, late_us
 from neon_edge.profile.stage_bars import stage_table
 from neon_edge.runtime.report import Lateness, Spread
 from neon_edge.telemetry.mapped import Rows
 from neon_edge.types import Rung
+
+Values = npt.NDArray[np.float64]
 
 
 def write_page(path: Path, report: ProfileReport, seen: Observed) -> None:
@@ -79,10 +82,10 @@ def _tiles(report: ProfileReport) -> list[Markup]:
         _tile("missed ticks", str(report.missed), "", f"of {ticks}", report.missed > 0),
         _tile("tick, p99", figure(tick.measured), "ms", f"budget {tick.limit:g} ms", not tick.kept),
         _tile(
-            "wake-up lateness, p99",
+            "lateness, p99",
             figure(late.measured * 1e3),
             "µs",
-            f"machine at best {figure(best.p99)} µs",
+            f"bare wake-up {figure(best.p99)}",
             not late.kept,
         ),
         _tile("feature age, p99", figure(age.measured), "ms", f"budget {age.limit:g} ms",
@@ -125,7 +128,7 @@ def _strips(report: ProfileReport, seen: Observed) -> Markup:
     begun_ns = int(ticks["start_ns"][0])
     at_s = (ticks["start_ns"] - begun_ns) / 1e9
     span_s = max(float(at_s[-1]), 1e-3)
-    shade = _held(ticks, at_s)
+    shade = [*_held(ticks, at_s), *_missed(ticks, at_s)]
     fed = ticks["features_ns"] > 0
     took = (ticks["end_ns"] - ticks["start_ns"]) / 1e6
     age = ((ticks["start_ns"] - ticks["features_ns"]) / 1e6)[fed]
@@ -142,10 +145,16 @@ def _strips(report: ProfileReport, seen: Observed) -> Markup:
         )
         for title, x, y, limit, last in rows
     ]
-    key = tag("p", tag("span", class_="key kh"), "the robot held", class_="note")
+    kinds = {one.kind for one in shade}
+    key = tag(
+        "p",
+        *((tag("span", class_="key kh"), "the robot held") if "held" in kinds else ()),
+        *((tag("span", class_="key km"), "missed") if "missed" in kinds else ()),
+        class_="note",
+    )
     return tag(
         "section",
-        tag("div", tag("h2", "Over time"), key if shade else join(), class_="pair"),
+        tag("div", tag("h2", "Over time"), key, class_="pair"),
         *drawn,
     )
 
@@ -157,15 +166,21 @@ def _limit(report: ProfileReport, row: str) -> Mark:
     return Mark(f"budget {line.limit * scale:g} {unit}", line.limit * scale, "limit")
 
 
-def _held(ticks: Rows, at_s: np.ndarray) -> list[tuple[float, float]]:
+def _held(ticks: Rows, at_s: Values) -> list[Shade]:
     """Intervals in s on which the robot did not simply run."""
     below = np.concatenate(([0], (ticks["rung"] != Rung.RUN).astype(int), [0]))
     turns = np.flatnonzero(np.diff(below))
     last = len(at_s) - 1
     return [
-        (float(at_s[begin]), float(at_s[min(end, last)]))
+        Shade(float(at_s[begin]), float(at_s[min(end, last)]), "held")
         for begin, end in zip(turns[::2], turns[1::2], strict=True)
     ]
+
+
+def _missed(ticks: Rows, at_s: Values) -> list[Shade]:
+    """Gaps in s between two ticks that do not follow one another."""
+    gaps = np.flatnonzero(np.diff(ticks["number"]) > 1)
+    return [Shade(float(at_s[gap]), float(at_s[gap + 1]), "missed") for gap in gaps]
 
 
 def _lateness(report: ProfileReport) -> Markup:

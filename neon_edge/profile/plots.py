@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.profile.axes import Axis, decade_marks, figure, octave_marks, round_marks
+from neon_edge.profile.axes import Axis, decade_marks, octave_marks, round_marks
 from neon_edge.profile.histogram import Histogram
 from neon_edge.profile.markup import Markup, join, tag
 
@@ -24,6 +24,14 @@ class Mark(NamedTuple):
     value: float
     kind: str
     """A CSS class: rule, limit or worst."""
+
+
+class Shade(NamedTuple):
+    """An interval of a strip: when, and its CSS class, held or missed."""
+
+    begin_s: float
+    end_s: float
+    kind: str
 
 
 def histogram_plot(
@@ -77,10 +85,13 @@ def _marks_down(marks: Sequence[Mark], across: Axis, top: float, bottom: float) 
     """Vertical lines; labels that would touch go to a second and third line above the plot."""
     parts: list[Markup] = []
     ends = [-1e9, -1e9, -1e9]
-    for mark in sorted(marks, key=lambda mark: mark.value):
+    ordered = sorted(marks, key=lambda mark: mark.value)
+    for mark, following in zip(ordered, [*ordered[1:], None], strict=True):
         x = across.at(mark.value)
         half = 3.4 * len(mark.label) + 4
-        middle = min(max(x, LEFT + half), RIGHT - half)
+        # No label may lie under the next line.
+        room = across.at(following.value) - 2 if following else RIGHT
+        middle = max(min(x, room - half, RIGHT - half), LEFT + half)
         row = next((n for n, end in enumerate(ends) if middle - half > end), len(ends) - 1)
         ends[row] = middle + half
         y = top - 8 - 14 * row
@@ -90,13 +101,13 @@ def _marks_down(marks: Sequence[Mark], across: Axis, top: float, bottom: float) 
 
 
 def strip_plot(
-    at_s: Values, values: Values, limit: Mark | None, shade: Sequence[tuple[float, float]],
+    at_s: Values, values: Values, limit: Mark | None, shade: Sequence[Shade],
     *, span_s: float, height: float = 132.0, last: bool = False,
 ) -> Markup:  # fmt: skip
     """Values over time: the envelope of what falls on each pixel, so that no spike is lost.
 
-    `shade` are intervals in s to mark, such as those on which the robot held; `last` draws the
-    time axis.
+    `shade` are intervals to mark, such as those on which the robot held; `last` draws the time
+    axis.
     """
     top, bottom = 12.0, height - (30 if last else 10)
     if len(values) == 0:
@@ -109,13 +120,13 @@ def strip_plot(
     parts = [
         tag(
             "rect",
-            x=across.at(begin),
+            x=across.at(one.begin_s),
             y=top,
-            width=max(1.0, across.at(end) - across.at(begin)),
+            width=max(1.5, across.at(one.end_s) - across.at(one.begin_s)),
             height=bottom - top,
-            class_="held",
+            class_=one.kind,
         )
-        for begin, end in shade
+        for one in shade
     ]
     parts.append(_grid(up, round_marks(high, 3)))
     parts.append(tag("path", d=_envelope(at_s, values, across, up), class_="strip"))
@@ -129,7 +140,7 @@ def strip_plot(
         )
     if last:
         parts += [
-            tag("text", f"{figure(mark)} s", x=across.at(mark), y=bottom + 20, class_="mark")
+            tag("text", f"{mark:g} s", x=across.at(mark), y=bottom + 20, class_="mark")
             for mark in round_marks(span_s, 8)
         ]
     return _picture(height, *parts)
@@ -158,10 +169,8 @@ def _grid(up: Axis, marks: list[float]) -> Markup:
         for mark in marks
     ]
     labels = [
-        tag("text", figure(mark) if mark < 1000 else f"{mark / 1000:g}k", x=LEFT - 8,
-            y=up.at(mark) + 4, class_="side")
-        for mark in marks
-    ]  # fmt: skip
+        tag("text", f"{mark:g}", x=LEFT - 8, y=up.at(mark) + 4, class_="side") for mark in marks
+    ]
     return join(*lines, *labels)
 
 
@@ -175,8 +184,8 @@ def _below(across: Axis, bottom: float, unit: str) -> Markup:
         for mark in marks
     ]
     floor = tag("line", x1=LEFT, x2=RIGHT, y1=bottom, y2=bottom, class_="axis")
-    return join(floor, *ticks, *texts, tag("text", unit, x=RIGHT, y=bottom + 31, class_="side"))
+    return join(floor, *ticks, *texts, tag("text", unit, x=LEFT - 8, y=bottom + 18, class_="side"))
 
 
 def _picture(height: float, *parts: str) -> Markup:
-    return tag("svg", *parts, viewBox=f"0 0 {WIDTH:g} {height:g}", role="img")
+    return tag("svg", *parts, viewBox=f"0 0 {WIDTH:g} {height:g}", class_="wide")

@@ -33,8 +33,8 @@ def _probe(report: ProfileReport) -> str:
     if best.max == 0:
         return "the probe did not run"
     return (
-        f"{'  machine at best':<18}{best.p50 / 1e3:>9.3f}{best.p99 / 1e3:>9.3f}"
-        f"{best.max / 1e3:>9.3f}    lateness of a process that only wakes"
+        f"{'  bare wake-up':<18}{best.p50 / 1e3:>9.3f}{best.p99 / 1e3:>9.3f}"
+        f"{best.max / 1e3:>9.3f}    a process that only wakes, in the same run"
     )
 
 
@@ -46,7 +46,7 @@ def draw_histogram(title: str, histogram: Histogram) -> list[str]:
     for low, high, count in rows:
         eighths = round(BAR * 8 * count / most) or int(count > 0)
         bar = "█" * (eighths // 8) + BLOCKS[eighths % 8].strip()
-        lines.append(f"{low:>9g} - {high:<7g}{count:>8}  {bar}")
+        lines.append(f"{low:>9g} - {high:<7g}{count:>8}  {bar}".rstrip())
     outside = f"max {histogram.max:g} {histogram.unit}, {histogram.overflow} over the last bin"
     if histogram.below:
         outside += f", {histogram.below} under the first"

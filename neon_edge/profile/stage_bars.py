@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from neon_edge.profile.axes import Axis
-from neon_edge.profile.markup import Markup, join, tag
+from neon_edge.profile.markup import Markup, tag
 from neon_edge.profile.report import BudgetLine, ProfileReport
 from neon_edge.profile.table import LABELS
-from neon_edge.runtime.report import Spread
+from neon_edge.runtime.report import Lateness, Spread
 
 WIDTH, HEIGHT = 420.0, 16.0
 PASS = ("capture", "preprocess", "backbone", "publish")
@@ -17,57 +17,62 @@ Row = tuple[str, Spread, str]
 
 
 def stage_table(report: ProfileReport) -> Markup:
-    """The table, a backbone pass above, a tick below."""
-    late = report.lateness_us
-    lateness = Spread(late.p50 / 1e3, late.p99 / 1e3, late.max / 1e3)
+    """The table: a backbone pass, a tick, the wait before it, and the age of what it acts on."""
     stages = {name: _ms(values) for name, values in report.stages_us.items()}
-    above: list[Row] = [(name, stages[name], "") for name in PASS]
-    above.append(("feature age", report.feature_age_ms, "feature age"))
-    below: list[Row] = [("tick", stages["tick"], "tick")]
-    below += [("\u2003" + LABELS[name].strip(), stages[name], "") for name in TICK]
-    below.append(("wake-up lateness", lateness, "wake-up lateness"))
-    below.append(("joint state age", report.joint_age_ms, ""))
+    passes: list[Row] = [(name, stages[name], "") for name in PASS]
+    tick: list[Row] = [("tick", stages["tick"], "tick")]
+    tick += [("\u2003" + LABELS[name].strip(), stages[name], "") for name in TICK]
+    waking: list[Row] = [
+        ("wake-up lateness", _waking(report.lateness_us), "wake-up lateness"),
+        ("bare wake-up", _waking(report.probe_us), ""),
+    ]
+    ages: list[Row] = [
+        ("feature age", report.feature_age_ms, "feature age"),
+        ("joint state age", report.joint_age_ms, ""),
+    ]
     head = tag("tr", *(tag("th", text) for text in ("", "", "p50", "p99", "worst", "budget", "")))
-    return tag(
-        "table",
-        head,
-        *_group("A backbone pass", above, report),
-        *_group("A tick", below, report, apart=("joint state age",)),
+    groups = (
+        ("A backbone pass", passes),
+        ("A tick", tick),
+        ("Waking up for it", waking),
+        ("What it acts on", ages),
     )
+    drawn = [row for title, rows in groups for row in _group(title, rows, report)]
+    return tag("table", head, *drawn)
+
+
+def _waking(late: Lateness) -> Spread:
+    return Spread(late.p50 / 1e3, late.p99 / 1e3, late.max / 1e3)
 
 
 def _ms(values: Spread) -> Spread:
     return Spread(values.p50 / 1e3, values.p99 / 1e3, values.max / 1e3)
 
 
-def _group(
-    title: str, rows: list[Row], report: ProfileReport, apart: tuple[str, ...] = ()
-) -> list[Markup]:
-    """Rows on one linear scale from 0 to their worst; rows `apart` have figures and no bar."""
-    high = max(values.max for label, values, _ in rows if label not in apart) or 1.0
+def _group(title: str, rows: list[Row], report: ProfileReport) -> list[Markup]:
+    """Rows on one linear scale from 0 to their worst."""
+    high = max(values.max for _, values, _ in rows) or 1.0
     scale = Axis(0, high * 1.02, 0, WIDTH)
     limits = {line.row: line for line in report.budget}
     drawn = [tag("tr", tag("td", title, colspan="7"), class_="group")]
     for label, values, budget in rows:
         line = limits.get(budget)
-        bar = join() if label in apart else _bar(values, scale, line)
-        drawn.append(_row(label, values, bar, line))
+        drawn.append(_row(label, values, _bar(values, scale, line), line))
     return drawn
 
 
 def _row(label: str, values: Spread, bar: Markup, line: BudgetLine | None) -> Markup:
-    verdict = join()
+    verdict = tag("td")
     if line is not None:
-        verdict = (
-            tag("td", "ok", class_="kept") if line.kept else tag("td", "missed", class_="missed")
-        )
+        kind, word = ("kept", "ok") if line.kept else ("missed", "missed")
+        verdict = tag("td", word, class_=kind)
     return tag(
         "tr",
         tag("td", label.strip(), **({"class_": "part"} if label != label.strip() else {})),
         tag("td", bar, class_="bar"),
         *(tag("td", f"{value:.3f}") for value in (values.p50, values.p99, values.max)),
         tag("td", f"{line.limit:g}" if line else ""),
-        verdict or tag("td"),
+        verdict,
     )
 
 
