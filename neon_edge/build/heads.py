@@ -84,7 +84,7 @@ def _part(graph: Graph, directory: Path) -> Part:
 
 
 def _export(module: torch.nn.Module, inputs: Shapes, outputs: Shapes, path: Path) -> None:
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
+    with warnings.catch_warnings(), _quiet("torch.onnx", "onnx_ir"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
@@ -107,15 +107,17 @@ def _export(module: torch.nn.Module, inputs: Shapes, outputs: Shapes, path: Path
 class _quiet:  # noqa: N801
     """The exporter logs what no reader of ours can act on, such as torchvision being absent."""
 
-    def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(name)
+    def __init__(self, *names: str) -> None:
+        self._loggers = [logging.getLogger(name) for name in names]
 
     def __enter__(self) -> None:
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.ERROR)
 
     def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)
 
 
 def sample_inputs(checkpoint: Checkpoint, samples: int, seed: int) -> list[dict[str, Float32]]:

@@ -14,15 +14,20 @@ from neon_edge.types import Float32
 SMALLEST_ALPHA = np.float32(1e-5)
 
 
-def denoised(x: Float32, predicted: Float32, now: np.float32, then: np.float32) -> Float32:
-    """One DDIM-like update from time `now` to `then` (0 is noise, 1 the actions), as upstream's.
+def denoise(
+    x: Float32, predicted: Float32, now: np.float32, then: np.float32, scratch: Float32
+) -> None:
+    """One DDIM-like update of `x`, in place, from `now` to `then` (0 is noise, 1 the actions).
 
     Source: `DiTActionHead.sample` in `neon/model/action_heads.py` of neon-vla 0.1.5.
     """
     one = np.float32(1.0)
-    clean = (x - (one - now) * predicted) / np.maximum(now, SMALLEST_ALPHA)
-    updated: Float32 = then * clean + (one - then) * predicted
-    return updated
+    np.multiply(predicted, one - now, out=scratch)
+    np.subtract(x, scratch, out=x)
+    np.divide(x, np.maximum(now, SMALLEST_ALPHA), out=x)
+    np.multiply(x, then, out=x)
+    np.multiply(predicted, one - then, out=scratch)
+    np.add(x, scratch, out=x)
 
 
 class DenoisingEngine:
@@ -37,6 +42,8 @@ class DenoisingEngine:
         self._modulation = tick.outputs["modulation"]
         self._row = step.inputs["modulation"]
         self._x = step.inputs["x"]
+        self._predicted = step.outputs["predicted"]
+        self._scratch: Float32 = np.zeros_like(self._x)
         steps = len(self._modulation)
         # In float64 and rounded: bit for bit what torch.linspace makes of it.
         self._times: Float32 = np.linspace(0, 1, steps + 1).astype(np.float32)
@@ -55,8 +62,8 @@ class DenoisingEngine:
             np.copyto(self._row[0], self._modulation[at])
             self._step.start()
             self._step.wait()
-            predicted = self._step.outputs["predicted"]
-            self._x[...] = denoised(self._x, predicted, self._times[at], self._times[at + 1])
+            now, then = self._times[at], self._times[at + 1]
+            denoise(self._x, self._predicted, now, then, self._scratch)
         np.tanh(self._x, out=self._chunk)
         np.multiply(self._chunk, self._tick.outputs["gain"], out=self._chunk)
         np.add(self._chunk, self._tick.outputs["base"], out=self._chunk)

@@ -32,7 +32,8 @@ class FreshHeads:
     """Heads on one engine, run at every tick.
 
     `sensors` are the readings that the checkpoint was trained with, by name; they are copied into
-    the engine once, at start, and may be refreshed through `sensor`.
+    the engine once, at start, and may be refreshed through `sensor`. Heads that sample get noise
+    from `seed`, drawn anew with each features.
     """
 
     def __init__(
@@ -41,8 +42,11 @@ class FreshHeads:
         manifest: HeadsManifest,
         joint_names: list[str],
         sensors: dict[str, Float32],
+        seed: int = 0,
     ) -> None:
         self._engine = engine
+        self._noise = engine.inputs.get("noise")
+        self._chance = np.random.default_rng(seed)
         self.driven = driven_joints(manifest.joint_names, joint_names)
         self._check_shapes(manifest)
         self._pooled = engine.inputs["pooled"]
@@ -94,6 +98,9 @@ class FreshHeads:
         if features.sequence != self._sequence:
             self._pooled[0] = features.pooled
             self._sequence = features.sequence
+            if self._noise is not None:
+                # Held until the next features: a head that samples anew each tick would tremble.
+                self._chance.standard_normal(dtype=np.float32, out=self._noise)
         if self._joints is not None:
             driven = len(self.driven)
             self._joints[0, :driven] = joints.position[self.driven]

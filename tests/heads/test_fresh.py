@@ -122,3 +122,20 @@ def test_a_joint_the_robot_lacks_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(PlanUnfit, match="does not have") as refused:
         driven_joints(["left_knee", "left_hip"], ["left_knee_joint", "left_hip"])
     assert "left_knee_joint" in refused.value.facts
+
+
+def test_noise_is_drawn_with_the_features_held_between_them_and_seeded() -> None:
+    def drawn(seed: int) -> list[Array]:
+        engine = Recording()
+        engine.inputs["noise"] = np.zeros((1, STEPS, 6), np.float32)
+        strategy = FreshHeads(engine, manifest(), NAMES, {"imu": np.ones(9, np.float32)}, seed)
+        seen = []
+        for tick, sequence in enumerate((1, 1, 2, 2)):
+            strategy.setpoint(features(0.0, sequence), joints(0, 0, 0), tick)
+            seen.append(engine.inputs["noise"].copy())
+        return seen
+
+    one, again, other = drawn(1), drawn(1), drawn(2)
+    assert np.array_equal(one[0], one[1]) and np.array_equal(one[2], one[3])
+    assert not np.array_equal(one[1], one[2]) and one[0].all()
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
