@@ -5,19 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from neon_edge.errors import UsageWrong
 from neon_edge.profile.table import LABELS, ORDER, TICK_ORDER
-from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.report import Lateness, RunReport, Spread
 
 NOISE = 0.05
 """A ratio within 5 % of 1 is not marked: two runs of the same build differ by as much."""
 
 
-def read_before(path: Path) -> RunReport:
+class Before(Struct, frozen=True):
+    """The part of a run's report that is compared, so that older reports can be read too."""
+
+    robot: str
+    board: str
+    real_time: list[str]
+    missed: int
+    stale: int
+    rate_hz: float
+    features_hz: float
+    lateness_us: Lateness
+    stages_us: dict[str, Spread]
+    feature_age_ms: Spread
+    joint_age_ms: Spread
+
+
+def read_before(path: Path) -> Before:
     """What `run --json` or `profile --json` wrote earlier. Raises `UsageWrong`."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunReport)
+        return msgspec.json.decode(path.read_bytes(), type=Before)
     except OSError as failure:
         facts = f"{path}: {failure.strerror}"
     except msgspec.MsgspecError as failure:
@@ -29,7 +46,7 @@ def read_before(path: Path) -> RunReport:
     )
 
 
-def draw_comparison(before: RunReport, after: RunReport) -> str:
+def draw_comparison(before: Before, after: RunReport) -> str:
     """The table, in ms: p50 and p99 before, after, and after ÷ before; then counts."""
     lines = [f"{'ms, before → after':<19}{'p50':>24}{'p99':>28}"]
     lines += [_row(label, *pair) for label, pair in _pairs(before, after)]
@@ -55,13 +72,13 @@ def draw_comparison(before: RunReport, after: RunReport) -> str:
 Figures = tuple[float, float]
 
 
-def _pairs(before: RunReport, after: RunReport) -> list[tuple[str, tuple[Figures, Figures]]]:
+def _pairs(before: Before, after: RunReport) -> list[tuple[str, tuple[Figures, Figures]]]:
     """(label, ((p50, p99) before, (p50, p99) after)) in ms; stages that both runs have."""
     old, new = _figures(before), _figures(after)
     return [(label, (old[label], new[label])) for label in new if label in old]
 
 
-def _figures(report: RunReport) -> dict[str, Figures]:
+def _figures(report: Before | RunReport) -> dict[str, Figures]:
     late = report.lateness_us
     stages = report.stages_us
     rows = {LABELS[n]: (stages[n].p50 / 1e3, stages[n].p99 / 1e3) for n in ORDER if n in stages}
