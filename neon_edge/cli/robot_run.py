@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
 
 import msgspec
 
@@ -30,6 +31,7 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instruction", help="words to use instead of the robot file's")
     parser.add_argument("--seconds", type=float, help="stop after this long")
     parser.add_argument("--backbone-threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    parser.add_argument("--record", type=Path, help="record the run as an MCAP file")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no live line")
 
@@ -53,6 +55,7 @@ def run_robot(
     with ExitStack() as opened:
         directory = opened.enter_context(RunDirectory())
         spec, manifest = prepare(robot, directory, options.seconds, options.backbone_threads)
+        spec = msgspec.structs.replace(spec, record=options.record is not None)
         body: Simulation | None = None
         if any(bus.channel == "sim" for bus in robot.buses):
             body = start_sim(robot, directory)
@@ -60,11 +63,13 @@ def run_robot(
             robot = with_channels(robot, body.channels)
             spec = msgspec.structs.replace(spec, robot=robot)
         live = sys.stderr.isatty() and not options.quiet
-        supervisor = Supervisor(spec, manifest, _draw if live else lambda _: None)
+        supervisor = Supervisor(spec, manifest, _draw if live else lambda _: None, options.record)
         with beside(spec, manifest):
             report = supervisor.run()
         if live:
             print(file=sys.stderr)
+        if supervisor.recorded is not None:
+            print(f"recorded {supervisor.recorded}", file=sys.stderr)
         if body is None:
             return report
         enabling = supervisor.enabling

@@ -114,10 +114,15 @@ class SlotWriter(_Mapping):
             raise UsageWrong(
                 "another backbone already writes these features", f"slot {path}", "stop it first"
             ) from None
-        self._model_hash = model_hash
+        self.model_hash = model_hash
         # A restarted writer counts on, so that no reader mistakes its first feature for an old one.
         self._sequence = int(_LATEST.unpack_from(self._map, _LATEST_AT)[0])
         _LATEST.pack_into(self._map, _PID_AT, os.getpid())
+
+    @property
+    def next_sequence(self) -> int:
+        """What the next `publish` will return."""
+        return self._sequence + 1
 
     def publish(
         self, pooled: Float32, captured_ns: int, published_ns: int, instruction_id: int = 0
@@ -133,7 +138,7 @@ class SlotWriter(_Mapping):
         sequence = self._sequence + 1
         at = self._at(sequence)
         head = _HEAD.pack(
-            sequence, captured_ns, published_ns, self._model_hash, instruction_id, len(payload)
+            sequence, captured_ns, published_ns, self.model_hash, instruction_id, len(payload)
         )
         self._map[at : at + _HEAD.size] = head
         _CRC.pack_into(self._map, at + _HEAD.size, zlib.crc32(payload, zlib.crc32(head)))

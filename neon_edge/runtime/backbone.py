@@ -19,11 +19,12 @@ from neon_edge.engine.plan import open_engine
 from neon_edge.features.backbone import Backbone
 from neon_edge.features.slot import SlotWriter
 from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.observed import PooledRing
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.rundir import hold
 from neon_edge.runtime.spec import RunSpec, read_note, read_spec
 from neon_edge.telemetry.ring import PassRing
-from neon_edge.types import CameraFrame
+from neon_edge.types import CameraFrame, Features
 
 NICENESS = 5
 POLL_NS = 2_000_000
@@ -43,6 +44,7 @@ def backbone_pass(
     slot: SlotWriter,
     passes: PassRing,
     clock: MonotonicClock,
+    pooled: PooledRing | None = None,
 ) -> None:
     """One pass, timed, published unless it is not finite."""
     begun_ns = clock.now_ns()
@@ -53,6 +55,9 @@ def backbone_pass(
     captured_ns = min(frame.captured_ns for frame in frames)
     sequence = 0
     if np.isfinite(backbone.pooled).all():
+        if pooled is not None:
+            # Ahead of publishing: what a recorded robot acts on is recorded, whoever dies between.
+            pooled.add(_features(backbone, captured_ns, inferred_ns, slot))
         sequence = slot.publish(backbone.pooled, captured_ns, inferred_ns, backbone.instruction_id)
     passes.add(
         sequence=sequence,
@@ -61,6 +66,19 @@ def backbone_pass(
         preprocess_ns=seen_ns - begun_ns,
         backbone_ns=inferred_ns - seen_ns,
         publish_ns=clock.now_ns() - inferred_ns,
+    )
+
+
+def _features(
+    backbone: Backbone, captured_ns: int, published_ns: int, slot: SlotWriter
+) -> Features:
+    return Features(
+        backbone.pooled,
+        captured_ns,
+        published_ns,
+        slot.next_sequence,
+        slot.model_hash,
+        backbone.instruction_id,
     )
 
 
@@ -79,6 +97,9 @@ def run(spec: RunSpec, stop: Stop) -> None:
         ]
         slot = opened.enter_context(SlotWriter(spec.slot, int(manifest.backbone.model_hash, 16)))
         passes = opened.enter_context(PassRing.open_writer(spec.passes))
+        pooled = None
+        if spec.record:
+            pooled = opened.enter_context(PooledRing(spec.pooled, backbone.pooled.size))
         backbone.instruct(spec.robot.instruction)
         seen: list[int] = []
         parent = os.getppid()
@@ -89,7 +110,8 @@ def run(spec: RunSpec, stop: Stop) -> None:
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
                 continue
             seen = stamps
-            backbone_pass(backbone, [f for f in frames if f is not None], slot, passes, clock)
+            pictures = [frame for frame in frames if frame is not None]
+            backbone_pass(backbone, pictures, slot, passes, clock, pooled)
 
 
 def _useless(parent: int, spec: RunSpec) -> bool:

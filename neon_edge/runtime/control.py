@@ -22,6 +22,7 @@ from neon_edge.heads.fresh import FreshHeads
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop
+from neon_edge.runtime.observed import Observer
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
@@ -85,12 +86,17 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             return
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
-        safety.start(robot.measure(), clock.now_ns())
+        measured, at_ns = robot.measure(), clock.now_ns()
+        safety.start(measured, at_ns)
+        observer = None
+        if spec.record:
+            observer = opened.enter_context(Observer(spec.observed, len(spec.robot.joints)))
+            observer.begun(measured, at_ns)
         limit = None if seconds is None else round(seconds * spec.robot.rate_hz)
         ticker = Ticker(spec.robot.rate_hz, clock, limit)
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
         health = HealthWatch(robot.counters, StopFlag(spec.stop_flag), round(spec.robot.rate_hz))
-        stages = RobotStages(robot, slot, heads, safety, health, ring, clock)
+        stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
         stages.enabling = before.enabling if before is not None else 0
@@ -98,6 +104,8 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             stages.arm()
         else:
             safety.disarm()
+            if observer is not None:
+                observer.disarmed(measured, at_ns)
         if stages.refused is not None:
             raise stages.refused
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))

@@ -62,6 +62,7 @@ class EventLog:
         self._rare = RareWarnings(log, clock)
         self._clock = clock
         self.kept: list[Event] = []
+        self._untaken: list[Event] = []
 
     def say(self, event: Event) -> None:
         """Log and keep one."""
@@ -69,8 +70,14 @@ class EventLog:
             self._rare.warn(event.kind, event.text)
         else:
             self._log.log(event.level, event.text)
-        self.kept.append(event)
-        del self.kept[:-KEPT]
+        for events in (self.kept, self._untaken):
+            events.append(event)
+            del events[:-KEPT]
+
+    def take(self) -> list[Event]:
+        """Events since the last call, at most the newest thousand."""
+        taken, self._untaken = self._untaken, []
+        return taken
 
     def warn(self, kind: str, text: str) -> None:
         """A warning that is true now."""

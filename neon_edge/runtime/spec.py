@@ -20,6 +20,8 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     directory: str
     seconds: float | None = None
     backbone_threads: int = 1
+    record: bool = False
+    """Whether the children fill the two rings that only a recorded run has."""
 
     @property
     def slot(self) -> Path:
@@ -35,6 +37,16 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     def passes(self) -> Path:
         """The ring of backbone passes, written by the backbone process."""
         return Path(self.directory) / "passes.ring"
+
+    @property
+    def observed(self) -> Path:
+        """The ring of observations, written by the control process of a recorded run."""
+        return Path(self.directory) / "observed.ring"
+
+    @property
+    def pooled(self) -> Path:
+        """The ring of pooled features, written by the backbone process of a recorded run."""
+        return Path(self.directory) / "pooled.ring"
 
     @property
     def stop_flag(self) -> Path:

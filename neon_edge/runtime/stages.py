@@ -8,10 +8,11 @@ from neon_edge.features.slot import SlotReader
 from neon_edge.heads.fresh import Heads
 from neon_edge.runtime.health import HealthWatch
 from neon_edge.runtime.loop import Tick
+from neon_edge.runtime.observed import Observer
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot
-from neon_edge.types import Features, JointCommand, JointState, Setpoint
+from neon_edge.types import Features, Health, JointCommand, JointState, Setpoint
 
 NO_JOINT = 0xFFFF
 """In a tick's row: no joint in particular."""
@@ -29,6 +30,7 @@ class RobotStages:
         health: HealthWatch,
         ring: TickRing,
         clock: Clock,
+        observer: Observer | None = None,
     ) -> None:
         self._robot = robot
         self._slot = slot
@@ -37,6 +39,10 @@ class RobotStages:
         self._health = health
         self._ring = ring
         self._clock = clock
+        self._observer = observer
+        self._features: Features | None = None
+        self._setpoint: Setpoint | None = None
+        self._seen_health = Health()
         self.arming = False
         """Set from a signal: a person wants the robot to move again."""
         self.enabling = 0
@@ -58,13 +64,13 @@ class RobotStages:
 
     def latest(self) -> Features | None:
         """The newest features."""
-        features = self._slot.latest()
+        features = self._features = self._slot.latest()
         self._slot_ns = self._clock.now_ns()
         return features
 
     def decide(self, features: Features | None, joints: JointState, at_ns: int) -> Setpoint | None:
         """What the heads want."""
-        setpoint = self._heads.setpoint(features, joints, at_ns)
+        setpoint = self._setpoint = self._heads.setpoint(features, joints, at_ns)
         self._heads_ns = self._clock.now_ns()
         return setpoint
 
@@ -72,7 +78,7 @@ class RobotStages:
         self, setpoint: Setpoint | None, joints: JointState, features: Features | None, at_ns: int
     ) -> JointCommand:
         """What may be sent."""
-        health = self._health.now()
+        health = self._seen_health = self._health.now()
         command = self._safety.filter(setpoint, joints, features, health, at_ns)
         self._safety_ns = self._clock.now_ns()
         return command
@@ -102,6 +108,10 @@ class RobotStages:
             clipped=self._safety.clipped,
             sent=sent,
         )
+        if self._observer is not None:
+            self._observer.tick(
+                tick.number, self._setpoint, joints, self._features, self._seen_health, command
+            )
         if self.arming:
             self.arming = False
             self.arm()
@@ -113,9 +123,12 @@ class RobotStages:
         """
         sent = int(self._robot.counters.sent.sum())
         try:
-            self._safety.start(self._robot.enable(), self._clock.now_ns())
+            measured, at_ns = self._robot.enable(), self._clock.now_ns()
+            self._safety.start(measured, at_ns)
         except NeonEdgeError as failure:
             self.refused = failure
         else:
             self.refused = None
+            if self._observer is not None:
+                self._observer.armed(measured, at_ns)
         self.enabling += int(self._robot.counters.sent.sum()) - sent

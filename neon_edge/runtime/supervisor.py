@@ -22,6 +22,7 @@ from neon_edge.runtime.children import FINAL, RESTARTS, Child
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.health import create_stop_flag
 from neon_edge.runtime.plans import admit, find_plans
+from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.runtime.systemd import Service
@@ -41,19 +42,31 @@ class ChildFailed(Exception):
 class Supervisor:
     """One run of one robot. `on_status` is called about ten times a second from `run`."""
 
-    def __init__(self, spec: RunSpec, manifest: Manifest, on_status: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        manifest: Manifest,
+        on_status: Callable[[str], None],
+        record: Path | None = None,
+    ) -> None:
         self._spec = spec
         self._manifest = manifest
         self._on_status = on_status
         self._clock: Clock = MonotonicClock()
         self._stopping = False
         self.warnings: list[str] = []
+        self.recorded: Path | None = None
+        """Where the recording is, once it is closed."""
+        self._recording_lost = False
         create_stop_flag(spec.stop_flag)
         create_slot(spec.slot, manifest.backbone.pooled_width)
         TickRing.create(spec.ticks)
         PassRing.create(spec.passes)
         self._ticks = RingReader(spec.ticks)
         self._passes = RingReader(spec.passes)
+        self._recorder: Recorder | None = None
+        if record is not None:
+            self._recorder = Recorder(spec, manifest, record, self._clock)
         self._path = write_spec(spec)
         self._service = Service(self._clock)
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)
@@ -80,6 +93,7 @@ class Supervisor:
             for child in (control, backbone):
                 child.end()
             self._drain()
+            self._stop_recording()
             self._service.close()
         # Asked to stop before it could listen, it had nothing to stop.
         unheard = self._stopping and control.code == -signal.SIGTERM
@@ -96,9 +110,10 @@ class Supervisor:
         if control.code == 0 or self._stopping or control.code in FINAL:
             return False
         if control.just_died():
-            self.warnings.append(
+            self._warn(
+                "control died",
                 f"the control process died ({control.how}); its motors are left to their "
-                "watchdogs, and it comes back disarmed"
+                "watchdogs, and it comes back disarmed",
             )
         if control.may_restart():
             left_s = self._seconds_left(begun_ns)
@@ -117,8 +132,9 @@ class Supervisor:
         if backbone.code is None or self._stopping:
             return
         if backbone.just_died():
-            self.warnings.append(
-                f"the backbone process died ({backbone.how}); the robot holds meanwhile"
+            self._warn(
+                "backbone died",
+                f"the backbone process died ({backbone.how}); the robot holds meanwhile",
             )
         if backbone.code in FINAL and len(self._ticks.rows()) == 0:
             raise ChildFailed("backbone", backbone.code)
@@ -126,9 +142,29 @@ class Supervisor:
             backbone.restart()
 
     def _drain(self) -> None:
-        for event in self._ladder.seen_in(self._ticks.newest(self._ticks.drain())):
+        ticks = self._ticks.newest(self._ticks.drain())
+        passes = self._passes.newest(self._passes.drain())
+        for event in self._ladder.seen_in(ticks):
             self._events.say(event)
-        self._passes.drain()
+        if self._recorder is not None:
+            self._recorder.look(ticks, passes, self._events.take())
+            if self._recorder.failure and not self._recording_lost:
+                self._recording_lost = True
+                self._warn("recording", f"recording stopped: {self._recorder.failure}")
+
+    def _stop_recording(self) -> None:
+        if self._recorder is None:
+            return
+        self._recorder.close()
+        if self._recorder.failure:
+            return
+        self.recorded = self._recorder.path
+        if self._recorder.dropped:
+            self._warn("recording", f"{self._recorder.dropped} rows were not recorded")
+
+    def _warn(self, kind: str, text: str) -> None:
+        self.warnings.append(text)
+        self._events.warn(kind, text)
 
     def _look(self, status: str) -> None:
         note = read_note(self._spec.control_log)

@@ -1,0 +1,156 @@
+"""All that a tick decided from and what it decided, a row a tick: what replay needs, bit for bit.
+
+Written by the control process after the commands are on the wire, and only when a run is recorded;
+the backbone process writes the pooled features beside it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.telemetry.mapped import ArrayRing, Fields
+from neon_edge.types import Features, Float32, Health, JointCommand, JointState, Setpoint
+
+CAPACITY = 2048
+"""Rows: 41 s at 50 Hz, 2 s at 1 kHz."""
+POOLED_CAPACITY = 64
+
+
+class Kind(IntEnum):
+    """What a row tells."""
+
+    TICK = 0
+    BEGIN = 1
+    """A new control process: heads and safety know nothing yet; `position` is the measured pose."""
+    ARM = 2
+    """Armed where it stood: `position`."""
+    DISARM = 3
+
+
+_PER_JOINT = (
+    "position", "velocity", "torque", "wanted",
+    "command_position", "command_velocity", "command_kp", "command_kd", "command_torque",
+)  # fmt: skip
+
+
+def observed_fields(joints: int) -> Fields:
+    """The fields of a row for a robot of so many joints. Wide ones first: nothing is padded."""
+    return (
+        ("number", "i8"),
+        ("at_ns", "i8"),
+        ("features_ns", "i8"),
+        ("sequence", "i8"),
+        ("faulty_joint", "i8"),
+        ("bus_missing", "f8"),
+        ("tilt_rad", "f8"),
+        ("received_ns", f"i8*{joints}"),
+        *((name, f"f4*{joints}") for name in _PER_JOINT),
+        ("wanted_base", "f4*3"),
+        ("command_base", "f4*3"),
+        ("kind", "u1"),
+        ("rung", "u1"),
+        ("stop_pressed", "u1"),
+        ("has_setpoint", "u1"),
+    )
+
+
+def pooled_fields(width: int) -> Fields:
+    """The fields of one backbone pass's features."""
+    return (
+        ("sequence", "i8"),
+        ("captured_ns", "i8"),
+        ("published_ns", "i8"),
+        ("instruction_id", "u8"),
+        ("model_hash", "u8"),
+        ("pooled", f"f4*{width}"),
+    )
+
+
+class Observer:
+    """The control process's end of the ring of observations. A context manager."""
+
+    def __init__(self, path: Path, joints: int) -> None:
+        self._ring = ArrayRing(path, observed_fields(joints))
+        # One view a field, named as its field is: filling them allocates nothing.
+        self._at = {name: self._ring.field(name) for name, _ in observed_fields(joints)}
+
+    def begun(self, measured: Float32, at_ns: int) -> None:
+        """A new process measured this pose."""
+        self._mark(Kind.BEGIN, measured, at_ns)
+
+    def armed(self, measured: Float32, at_ns: int) -> None:
+        """Torque came on at this pose."""
+        self._mark(Kind.ARM, measured, at_ns)
+
+    def disarmed(self, measured: Float32, at_ns: int) -> None:
+        """It ticks without torque."""
+        self._mark(Kind.DISARM, measured, at_ns)
+
+    def _mark(self, kind: Kind, measured: Float32, at_ns: int) -> None:
+        at = self._at
+        at["kind"][0], at["at_ns"][0], at["number"][0] = kind, at_ns, -1
+        np.copyto(at["position"], measured)
+        self._ring.commit()
+
+    def tick(
+        self,
+        number: int,
+        setpoint: Setpoint | None,
+        joints: JointState,
+        features: Features | None,
+        health: Health,
+        command: JointCommand,
+    ) -> None:
+        """One tick, after its commands are sent."""
+        at = self._at
+        at["kind"][0], at["number"][0], at["at_ns"][0] = Kind.TICK, number, command.at_ns
+        at["sequence"][0] = 0 if features is None else features.sequence
+        at["features_ns"][0] = 0 if features is None else features.captured_ns
+        at["faulty_joint"][0], at["bus_missing"][0] = health.faulty_joint, health.bus_missing
+        at["tilt_rad"][0], at["stop_pressed"][0] = health.tilt_rad, health.stop_pressed
+        at["rung"][0], at["has_setpoint"][0] = command.rung, setpoint is not None
+        np.copyto(at["received_ns"], joints.received_ns)
+        np.copyto(at["position"], joints.position)
+        np.copyto(at["velocity"], joints.velocity)
+        np.copyto(at["torque"], joints.torque)
+        if setpoint is not None:
+            np.copyto(at["wanted"], setpoint.position)
+            np.copyto(at["wanted_base"], setpoint.base_velocity)
+        np.copyto(at["command_position"], command.position)
+        np.copyto(at["command_velocity"], command.velocity)
+        np.copyto(at["command_kp"], command.kp)
+        np.copyto(at["command_kd"], command.kd)
+        np.copyto(at["command_torque"], command.torque)
+        np.copyto(at["command_base"], command.base_velocity)
+        self._ring.commit()
+
+    def close(self) -> None:
+        """Give up writing; the rows stay."""
+        self._at.clear()
+        self._ring.close()
+
+    def __enter__(self) -> Observer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class PooledRing(ArrayRing):
+    """The backbone process's end of the ring of pooled features."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        super().__init__(path, pooled_fields(width))
+        self._at = {name: self.field(name) for name, _ in pooled_fields(width)}
+
+    def add(self, features: Features) -> None:
+        """Keep one pass's features, before they can be acted on."""
+        at = self._at
+        at["sequence"][0], at["captured_ns"][0] = features.sequence, features.captured_ns
+        at["published_ns"][0] = features.published_ns
+        at["instruction_id"][0], at["model_hash"][0] = features.instruction_id, features.model_hash
+        np.copyto(at["pooled"], features.pooled)
+        self.commit()

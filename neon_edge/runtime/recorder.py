@@ -1,0 +1,151 @@
+"""Records a run from the supervisor: rings are drained into a bounded queue, a thread writes it.
+
+A disk that is slow costs rows, counted; a disk that is full costs the recording, with one warning;
+neither costs the robot anything.
+"""
+
+from __future__ import annotations
+
+import datetime
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from neon_edge import __version__
+from neon_edge.clock import Clock
+from neon_edge.engine.manifest import Manifest
+from neon_edge.runtime import messages
+from neon_edge.runtime.board import board
+from neon_edge.runtime.events import Event
+from neon_edge.runtime.observed import CAPACITY, POOLED_CAPACITY, observed_fields, pooled_fields
+from neon_edge.runtime.spec import RunSpec
+from neon_edge.telemetry.mapped import Rows, create_ring, row_dtype
+from neon_edge.telemetry.reader import RingReader
+from neon_edge.telemetry.recording import Message, RecordingFile, unused
+
+QUEUE_ROWS = 8192
+"""Rows that may wait for the disk: 80 s of a 50 Hz robot's ticks and observations."""
+SYNC_EVERY_NS = 1_000_000_000
+CHUNKS_A_SECOND = 2
+RUN = "run"
+"""Name of the recording's metadata."""
+
+
+class Batch:
+    """Rows taken in one look, waiting to be written."""
+
+    def __init__(
+        self, ticks: Rows, passes: Rows, observed: Rows, pooled: Rows, events: Sequence[Event]
+    ) -> None:
+        # Copies: a reader's rows are views that its next drain may move.
+        self.ticks, self.passes = ticks.copy(), passes.copy()
+        self.observed, self.pooled = observed.copy(), pooled.copy()
+        self.events = list(events)
+
+    def __len__(self) -> int:
+        rows = (self.ticks, self.passes, self.observed, self.pooled)
+        return sum(len(part) for part in rows) + len(self.events)
+
+    def messages(self, joints: Sequence[str]) -> Iterator[Message]:
+        """All of it: features ahead of the ticks that acted on them."""
+        yield from messages.from_pooled(self.pooled)
+        yield from messages.from_observed(self.observed, joints)
+        yield from messages.from_ticks(self.ticks)
+        yield from messages.from_passes(self.passes)
+        yield from messages.from_events(self.events)
+
+
+class Recorder:
+    """Makes the two rings that only a recorded run has, and the file. Raises `UsageWrong`."""
+
+    def __init__(self, spec: RunSpec, manifest: Manifest, path: Path, clock: Clock) -> None:
+        self._joints = spec.robot.joint_names
+        self._clock = clock
+        observed = observed_fields(len(self._joints))
+        pooled = pooled_fields(manifest.backbone.pooled_width)
+        create_ring(spec.observed, observed, CAPACITY)
+        create_ring(spec.pooled, pooled, POOLED_CAPACITY)
+        self._observed = RingReader(spec.observed, 2 * CAPACITY)
+        self._pooled = RingReader(spec.pooled, 2 * POOLED_CAPACITY)
+        row_bytes = row_dtype(observed).itemsize
+        self._file = RecordingFile(
+            unused(path),
+            messages.channels(self._joints, observed, pooled),
+            {RUN: about(spec, manifest, clock)},
+            max(1024, round(spec.robot.rate_hz * row_bytes / CHUNKS_A_SECOND)),
+        )
+        self.failure = ""
+        """Why nothing is recorded any more."""
+        self._dropped = 0
+        # Rows given to the thread and rows it has written: each counted by one thread alone.
+        self._given = 0
+        self._written = 0
+        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """Where the recording will be once it is closed."""
+        return self._file.path
+
+    @property
+    def dropped(self) -> int:
+        """Rows that the disk was too slow for, or that a ring overwrote first."""
+        return self._dropped + self._observed.lost + self._pooled.lost
+
+    def look(self, ticks: Rows, passes: Rows, events: Sequence[Event]) -> None:
+        """Take what is new. Never waits."""
+        observed = self._observed.newest(self._observed.drain())
+        pooled = self._pooled.newest(self._pooled.drain())
+        batch = Batch(ticks, passes, observed, pooled, events)
+        if not len(batch):
+            return
+        if self._given - self._written + len(batch) > QUEUE_ROWS or self.failure:
+            self._dropped += len(batch)
+            return
+        self._given += len(batch)
+        self._queue.put(batch)
+
+    def close(self) -> None:
+        """Write what waits and give the file its name."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        try:
+            self._write_until_closed()
+        except OSError as failure:
+            self.failure = f"{failure.strerror or failure}"
+            self._file.abandon()
+        except Exception as failure:
+            # Our bug, or the library's: it costs the recording, and never the robot.
+            self.failure = f"our bug: {failure!r}"
+            self._file.abandon()
+
+    def _write_until_closed(self) -> None:
+        synced_ns = self._clock.now_ns()
+        while (batch := self._queue.get()) is not None:
+            for message in batch.messages(self._joints):
+                self._file.add(message)
+            self._written += len(batch)
+            if self._clock.now_ns() - synced_ns >= SYNC_EVERY_NS:
+                self._file.sync()
+                synced_ns = self._clock.now_ns()
+        self._file.close()
+
+
+def about(spec: RunSpec, manifest: Manifest, clock: Clock) -> dict[str, str]:
+    """What replay needs besides rows, and what a person wants to know of the file."""
+    return {
+        "robot": msgspec.json.encode(spec.robot).decode(),
+        "manifest": msgspec.json.encode(manifest).decode(),
+        "plans": spec.plans,
+        "board": board(manifest),
+        "neon_edge": __version__,
+        "utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
+        "monotonic_ns": str(clock.now_ns()),
+    }

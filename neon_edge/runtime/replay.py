@@ -1,0 +1,244 @@
+"""A recording once more through heads and safety: every command must come out bit for bit.
+
+Joint state, features and health are the recording's; plans are those that the recording names, held
+to their hashes. Whatever differs is a change of plan, code or machine, or chance where there must
+be none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from neon_edge.config import RobotConfig
+from neon_edge.engine.manifest import Manifest, read_manifest
+from neon_edge.engine.plan import check_plan_file
+from neon_edge.errors import ConfigWrong, PlanUnfit
+from neon_edge.runtime.control import open_heads
+from neon_edge.runtime.messages import POOLED, ROWS
+from neon_edge.runtime.observed import Kind
+from neon_edge.runtime.plans import find_plans
+from neon_edge.runtime.recorder import RUN
+from neon_edge.safety.filter import SafetyFilter
+from neon_edge.telemetry.mapped import fields_of, row_dtype
+from neon_edge.telemetry.recording import Recorded
+from neon_edge.types import Features, Float32, Health, JointState, Setpoint
+
+
+class Difference(Struct, frozen=True):
+    """Where replay first parts from the recording."""
+
+    tick: int
+    what: str
+    """A field of the setpoint or of the command, or why nothing could be compared."""
+    joint: str
+    recorded: str
+    replayed: str
+
+
+class ReplayReport(Struct, frozen=True):
+    """A whole replay; keys are a promise to whoever reads `--json`."""
+
+    recording: str
+    robot: str
+    ticks: int
+    features: int
+    processes: int
+    """Control processes that the run had."""
+    differing: int
+    """Ticks whose command differs."""
+    first: Difference | None
+    cut_short: str
+    """Where a damaged recording ended; empty for a whole one."""
+
+
+def replay(path: Path, engines: str = "") -> ReplayReport:
+    """Replay `path` with the plans it names, or those of `engines` if they are the same.
+
+    Raises `ConfigWrong` for what is no recording, `PlanUnfit` for other plans than it was made by.
+    """
+    recorded = Recorded(path)
+    rerun: _Rerun | None = None
+    for message in recorded.messages():
+        if message.topic not in (ROWS, POOLED):
+            continue
+        if rerun is None:
+            rerun = _Rerun(recorded, engines)
+        rerun.take(message.topic, message.payload)
+    if rerun is None:
+        raise ConfigWrong(
+            f"{path} holds nothing to replay",
+            recorded.cut_short or "no rows of a control process",
+            "name a file of run --record that reached its first tick",
+        )
+    return rerun.report()
+
+
+class _Rerun:
+    def __init__(self, recorded: Recorded, engines: str) -> None:
+        self._recorded = recorded
+        about = recorded.metadata.get(RUN)
+        if about is None:
+            raise ConfigWrong(
+                f"{recorded.path} is not a recording of ours",
+                f"it has no metadata called {RUN!r}",
+                "name a file of run --record",
+            )
+        self._robot = msgspec.json.decode(about["robot"], type=RobotConfig)
+        self._manifest = msgspec.json.decode(about["manifest"], type=Manifest)
+        self._plans = _same_plans(self._manifest, about["plans"], engines)
+        self._dtypes = {
+            topic: row_dtype(fields_of(recorded.channels[topic]["fields"]))
+            for topic in (ROWS, POOLED)
+        }
+        self._features: dict[tuple[int, int], Features] = {}
+        self._next_row = 0
+        self._ticks = self._processes = self._differing = 0
+        self._first: Difference | None = None
+        self._health = Health()
+
+    def take(self, topic: str, payload: bytes) -> None:
+        row = np.frombuffer(payload, self._dtypes[topic])[0]
+        if topic == POOLED:
+            self._keep(row)
+            return
+        # Whoever drives the ring numbers rows without gaps, over restarts too.
+        if self._next_row and int(row["row"]) != self._next_row:
+            lost = int(row["row"]) - self._next_row
+            self._differ(int(row["number"]), f"{lost} rows before this one were not recorded")
+        self._next_row = int(row["row"]) + 1
+        measured = row["position"].copy()
+        match Kind(int(row["kind"])):
+            case Kind.BEGIN:
+                self._begin(measured, int(row["at_ns"]))
+            case Kind.ARM:
+                self._safety.start(measured, int(row["at_ns"]))
+            case Kind.DISARM:
+                self._safety.disarm()
+            case Kind.TICK:
+                self._tick(row)
+
+    def _keep(self, row: np.void) -> None:
+        features = Features(
+            row["pooled"].copy(),
+            int(row["captured_ns"]),
+            int(row["published_ns"]),
+            int(row["sequence"]),
+            int(row["model_hash"]),
+            int(row["instruction_id"]),
+        )
+        # By both: a backbone killed before it published leaves its number to the next one.
+        self._features[features.sequence, features.captured_ns] = features
+
+    def _begin(self, measured: Float32, at_ns: int) -> None:
+        self._processes += 1
+        self._heads = open_heads(self._manifest, self._plans, self._robot)
+        self._safety = SafetyFilter(self._robot, self._heads.driven)
+        self._safety.start(measured, at_ns)
+
+    def _tick(self, row: np.void) -> None:
+        self._ticks += 1
+        number, at_ns, sequence = int(row["number"]), int(row["at_ns"]), int(row["sequence"])
+        features = self._features.get((sequence, int(row["features_ns"])))
+        if sequence and features is None:
+            self._differ(number, f"features {sequence}, which this tick used, were not recorded")
+            return
+        joints = JointState(
+            row["position"].copy(),
+            row["velocity"].copy(),
+            row["torque"].copy(),
+            row["received_ns"].copy(),
+        )
+        health = self._health
+        health.bus_missing = float(row["bus_missing"])
+        health.faulty_joint = int(row["faulty_joint"])
+        health.tilt_rad = float(row["tilt_rad"])
+        health.stop_pressed = bool(row["stop_pressed"])
+        setpoint = self._heads.setpoint(features, joints, at_ns)
+        command = self._safety.filter(setpoint, joints, features, health, at_ns)
+        made = {
+            "rung": np.uint8(command.rung),
+            "command_position": command.position,
+            "command_velocity": command.velocity,
+            "command_kp": command.kp,
+            "command_kd": command.kd,
+            "command_torque": command.torque,
+            "command_base": command.base_velocity,
+        }
+        for name, value in (*_wanted(setpoint), *made.items()):
+            if np.asarray(value).tobytes() != row[name].tobytes():
+                self._differ(number, name, row[name], np.asarray(value))
+                return
+
+    def _differ(
+        self,
+        tick: int,
+        what: str,
+        recorded: np.ndarray | None = None,
+        replayed: np.ndarray | None = None,
+    ) -> None:
+        self._differing += 1
+        if self._first is not None:
+            return
+        joint, before, after = "", "", ""
+        if recorded is not None and replayed is not None:
+            old, new = np.atleast_1d(recorded), np.atleast_1d(replayed)
+            at = int(np.flatnonzero(_bits(old) != _bits(new))[0])
+            names = self._robot.joint_names
+            joint = names[at] if len(old) == len(names) else str(at)
+            before, after = repr(old[at].item()), repr(new[at].item())
+        self._first = Difference(tick, what, joint, before, after)
+
+    def report(self) -> ReplayReport:
+        return ReplayReport(
+            recording=str(self._recorded.path),
+            robot=self._robot.name,
+            ticks=self._ticks,
+            features=len(self._features),
+            processes=self._processes,
+            differing=self._differing,
+            first=self._first,
+            cut_short=self._recorded.cut_short,
+        )
+
+
+def _wanted(setpoint: Setpoint | None) -> Iterator[tuple[str, np.ndarray | np.uint8]]:
+    yield "has_setpoint", np.uint8(setpoint is not None)
+    if setpoint is not None:
+        yield "wanted", setpoint.position
+        yield "wanted_base", setpoint.base_velocity
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """One integer a value: a NaN equals itself, and 0 is not -0."""
+    return np.frombuffer(values.tobytes(), f"<u{values.dtype.itemsize}")
+
+
+def _same_plans(recorded: Manifest, place: str, engines: str) -> Path:
+    """A directory whose heads are the recorded ones, file by file. Raises `PlanUnfit`."""
+    directory = Path(place)
+    if engines or not directory.is_dir():
+        # The directory that was run may be gone; a build of the same plans will serve.
+        with suppress(ConfigWrong):
+            directory = find_plans(engines or recorded.backbone.recipe)
+    found = read_manifest(directory)
+    wanted = {part.name: part.plan_sha256 for part in recorded.heads.parts}
+    here = {part.name: part.plan_sha256 for part in found.heads.parts}
+    if wanted != here:
+        raise PlanUnfit(
+            "these are not the plans that made the recording",
+            f"{directory}: heads {_short(here)}, recorded {_short(wanted)}",
+            "name the directory of the recorded plans: --engines DIR",
+        )
+    for part in recorded.heads.parts:
+        check_plan_file(directory, part)
+    return directory
+
+
+def _short(hashes: dict[str, str]) -> str:
+    return ", ".join(f"{name} {digest[:16]}…" for name, digest in hashes.items())
