@@ -37,10 +37,10 @@ class SafetyFilter:
         self._outside = robot.safety.start_outside_rad
         self._ramp_ns = round(robot.safety.ramp_s * 1e9)
         self._previous: Float32 = np.zeros(joints, dtype=np.float32)
-        self._anchor: Float32 = np.empty_like(self._previous)
-        self._wanted: Float32 = np.empty_like(self._previous)
+        self._anchor: Float32 = np.empty(joints, np.float32)
+        self._wanted: Float32 = np.empty(joints, np.float32)
         self._zeros: Float32 = np.zeros(joints, dtype=np.float32)
-        self._base: Float32 = np.zeros(3, dtype=np.float32)
+        self._base: Float32 = np.empty(3, np.float32)
         self._kp: Float32 = np.array([joint.kp for joint in robot.joints], dtype=np.float32)
         self._kd: Float32 = np.array([joint.kd for joint in robot.joints], dtype=np.float32)
         self._features_ns = 0

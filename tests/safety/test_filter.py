@@ -1,6 +1,5 @@
 """Nothing that is not finite, too far or too fast ever becomes a joint command."""
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from neon_edge.errors import ConfigWrong
-from neon_edge.safety.filter import SafetyFilter, smooth
+from neon_edge.safety.filter import smooth
 from neon_edge.safety.watch import Cause
 from neon_edge.types import Features, Health, JointState, Rung, Setpoint
-from tests.safety.bench import START_NS, Bench, N, robot
+from tests.safety.bench import START_NS, Bench, N
 
 
 def test_the_first_command_is_where_the_robot_stands() -> None:
@@ -152,12 +151,3 @@ def test_a_joint_found_outside_its_limits_is_named_and_nothing_starts() -> None:
         bench.filter.start(outside, START_NS)
     with pytest.raises(ConfigWrong, match="not a number"):
         bench.filter.start(np.array([0.0, np.nan, 0.0, 0.0], dtype=np.float32), START_NS)
-
-
-def test_a_joint_narrower_than_its_margins_keeps_its_middle() -> None:
-    config = robot()
-    narrow = msgspec.structs.replace(config.joints[0], lower=0.40, upper=0.42)
-    config = msgspec.structs.replace(config, joints=[narrow, *config.joints[1:]])
-    safety = SafetyFilter(config, np.arange(N))
-    safety.start(np.array([0.41, 0, 0, 0], dtype=np.float32), START_NS)
-    assert safety._limits.lower[0] == safety._limits.upper[0] == pytest.approx(0.41)

@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from neon_edge.config import SafetyLimits
-from neon_edge.safety.ladder import Ladder
-from neon_edge.safety.watch import RUNNING, Cause, Judgement, faded
+from neon_edge.safety.watch import RUNNING, Cause, faded
 from neon_edge.types import Health, Rung
 from tests.safety.bench import Bench
 
@@ -236,22 +233,6 @@ def test_the_age_of_vision_is_that_of_what_was_last_followed() -> None:
     followed = bench.tick(0.2, features_age_ms=100)
     held = bench.tick(0.2, features_age_ms=2000)
     assert held.features_ns == followed.features_ns == followed.at_ns - 100_000_000
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(list(Rung)[:4]), st.integers(1, 2_000_000_000)), max_size=60)
-)
-def test_no_sequence_of_judgements_leads_up_from_damp(steps: list[tuple[Rung, int]]) -> None:
-    ladder = Ladder(SafetyLimits(damp_off_after_s=2.0))
-    ladder.start(0)
-    now_ns, before = 0, Rung.RUN
-    for rung, passed_ns in steps:
-        now_ns += passed_ns
-        stands = ladder.step(Judgement(rung, Cause.FEATURES_OLD), now_ns).rung
-        assert stands >= rung or before >= Rung.DAMP
-        if before >= Rung.DAMP:
-            assert stands >= before
-        before = stands
 
 
 def test_a_fade_is_a_straight_line_between_its_ends() -> None:
