@@ -144,7 +144,6 @@ class Recorded:
         """Every message in the order in which it was written. Raises `ConfigWrong` for no MCAP."""
         try:
             from mcap import records, stream_reader
-            from mcap.exceptions import InvalidMagic
         except ImportError:
             raise UsageWrong(
                 "recordings need a package that is not here", "mcap", "pip install 'neon-edge[log]'"
@@ -160,11 +159,11 @@ class Recorded:
                         self.channels[record.topic] = record.metadata
                     elif isinstance(record, records.Message):
                         yield Message(topics[record.channel_id], record.log_time, record.data)
-        except (OSError, InvalidMagic) as failure:
-            if not self.metadata:
-                raise ConfigWrong(
-                    f"{self.path} is not a recording", str(failure), "name a file of run --record"
-                ) from None
-            self.cut_short = str(failure) or type(failure).__name__
         except Exception as failure:  # mcap, zstandard and struct each raise their own
             self.cut_short = str(failure) or type(failure).__name__
+        if not self.metadata:
+            raise ConfigWrong(
+                f"{self.path} is not a recording of ours",
+                self.cut_short or "it says nothing of a run",
+                "name a file of run --record",
+            )
