@@ -40,8 +40,10 @@ SAFETY = ROOT / "neon_edge" / "safety"
 FORK = multiprocessing.get_context("fork")
 WORKERS = 2
 HANGS_AFTER_S = 30.0
-OPTIONS = "-x -q -p no:cacheprovider --assert=plain --tb=no".split()
-OPTIONS += ["-m", "not slow", "--ignore=tests/safety/test_mutation.py"]
+OPTIONS = [
+    "-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "-m", "not slow",
+    "--ignore=tests/safety/test_mutation.py",
+]  # fmt: skip
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {}
 """(file, function, change) → why nothing that anyone could see differs."""

@@ -22,8 +22,8 @@ class SafetyFilter:
     """Remembers what was last commanded; everything else is judged from this tick's inputs.
 
     `driven` are the indices of the joints that the heads drive; the others stay where they were
-    measured at start. A new filter stands on OFF, disarmed. `start`, with the measured pose, arms it,
-    and again after a damp: nothing else leads back up from there.
+    measured at start. A new filter stands on OFF, disarmed. `start`, with the measured pose, arms
+    it, and again after a damp: nothing else leads back up from there.
     """
 
     def __init__(self, robot: RobotConfig, driven: np.typing.NDArray[np.intp]) -> None:
@@ -101,14 +101,14 @@ class SafetyFilter:
         if stands.rung >= Rung.HOLD or setpoint is None:
             self._stay()
         else:
-            if before >= Rung.HOLD:
+            if before is Rung.HOLD:  # nothing graver ends by itself
                 self._anchor_at(now_ns)
             self._follow(setpoint, stands.scale, now_ns)
         return JointCommand(
             self._previous,
             self._zeros,
             self._kp if stands.rung < Rung.DAMP else self._zeros,
-            self._kd if stands.rung < Rung.OFF else self._zeros,
+            self._kd if stands.rung is not Rung.OFF else self._zeros,
             self._zeros,
             self._base,
             stands.rung,

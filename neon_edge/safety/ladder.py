@@ -10,17 +10,21 @@ give up a pose must be looked at before it moves again.
 
 from __future__ import annotations
 
+import math
+
 from neon_edge.config import SafetyLimits
 from neon_edge.safety.watch import DISARMED, RUNNING, Cause, Judgement
 from neon_edge.types import Rung
+
+NEVER = math.inf
 
 
 class Ladder:
     """Turns judgements into rungs; remembers since when, and what is latched."""
 
     def __init__(self, limits: SafetyLimits) -> None:
-        self._damp_ns = round(limits.hold_damp_after_s * 1e9)
-        self._off_ns = round(limits.damp_off_after_s * 1e9)
+        self._damp_ns = round(limits.hold_damp_after_s * 1e9) or NEVER
+        self._off_ns = round(limits.damp_off_after_s * 1e9) or NEVER
         self.now = DISARMED
         """The judgement that holds."""
 
@@ -46,10 +50,10 @@ class Ladder:
             return self.now
         stood_ns = now_ns - self._since_ns
         if self.now.rung is Rung.DAMP:
-            if 0 < self._off_ns <= stood_ns:
+            if self._off_ns <= stood_ns:
                 return Judgement(Rung.OFF, Cause.DAMPED_TOO_LONG)
             return self.now
         held = self.now.rung is Rung.HOLD and judgement.rung is Rung.HOLD
-        if held and 0 < self._damp_ns <= stood_ns:
+        if held and self._damp_ns <= stood_ns:
             return Judgement(Rung.DAMP, Cause.HELD_TOO_LONG)
         return judgement

@@ -30,8 +30,13 @@ def robot(safety: SafetyLimits = SAFETY) -> RobotConfig:
 class Bench:
     """A filter fed by hand, tick after tick."""
 
-    def __init__(self, driven: list[int] | None = None, safety: SafetyLimits = SAFETY) -> None:
-        self.robot = robot(safety)
+    def __init__(
+        self,
+        driven: list[int] | None = None,
+        safety: SafetyLimits = SAFETY,
+        config: RobotConfig | None = None,
+    ) -> None:
+        self.robot = config or robot(safety)
         chosen = np.array(range(N) if driven is None else driven, dtype=np.intp)
         self.filter = SafetyFilter(self.robot, chosen)
         self.measured = np.array([0.5, -0.5, 0.0, 0.25], dtype=np.float32)

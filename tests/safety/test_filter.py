@@ -1,16 +1,18 @@
 """Nothing that is not finite, too far or too fast ever becomes a joint command."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from neon_edge.config import SafetyLimits
 from neon_edge.errors import ConfigWrong
 from neon_edge.safety.filter import smooth
 from neon_edge.safety.watch import Cause
 from neon_edge.types import Features, Health, JointState, Rung, Setpoint
-from tests.safety.bench import START_NS, Bench, N
+from tests.safety.bench import START_NS, Bench, N, robot
 
 
 def test_the_first_command_is_where_the_robot_stands() -> None:
@@ -50,7 +52,7 @@ SETPOINTS = arrays(
 def test_whatever_heads_say_commands_are_finite_inside_and_slow_enough(
     wanted: np.ndarray, ages: list[float | None]
 ) -> None:
-    bench = Bench()
+    bench = Bench(safety=SafetyLimits(ramp_s=0.1))
     limits = bench.robot.joints
     previous = bench.measured.astype(np.float64)
     for row, age in zip(wanted, ages, strict=True):
@@ -63,6 +65,19 @@ def test_whatever_heads_say_commands_are_finite_inside_and_slow_enough(
             step = abs(float(command.position[index]) - previous[index])
             assert step <= joint.velocity / 50.0 + 1e-5
         previous = command.position.astype(np.float64)
+
+
+def test_a_jump_becomes_steps_at_each_joints_velocity() -> None:
+    bench = Bench()
+    for _ in range(60):
+        before = bench.tick(0.0).position.copy()
+    limit = np.float32([2, 3, 4, 5]) / 50
+    for direction in (1, -1):
+        wanted = np.float32([0.9, -0.9, 0.9, -0.9]) * direction
+        for _ in range(5):
+            after = bench.tick(wanted).position.copy()
+            assert after - before == pytest.approx(limit * np.sign(wanted), abs=1e-6)
+            before = after
 
 
 def test_old_features_hold_the_last_command_and_stop_the_base() -> None:
@@ -151,3 +166,12 @@ def test_a_joint_found_outside_its_limits_is_named_and_nothing_starts() -> None:
         bench.filter.start(outside, START_NS)
     with pytest.raises(ConfigWrong, match="not a number"):
         bench.filter.start(np.array([0.0, np.nan, 0.0, 0.0], dtype=np.float32), START_NS)
+
+
+def test_a_joints_velocity_trips_as_float32_has_it() -> None:
+    at = np.float32(0.1) * np.float32(1.5)
+    for measured, rung in ((at, Rung.RUN), (np.nextafter(at, np.float32(1)), Rung.DAMP)):
+        config = robot(SafetyLimits(velocity_trip_ticks=1))
+        joints = [msgspec.structs.replace(joint, velocity=0.1) for joint in config.joints]
+        bench = Bench(config=msgspec.structs.replace(config, joints=joints))
+        assert bench.tick(bench.measured, velocity=measured).rung is rung

@@ -42,6 +42,14 @@ def test_a_nanosecond_is_a_time_and_nought_is_none() -> None:
     assert ladder.step(RUNNING, 10**15).cause is Cause.TILTED
 
 
+def test_a_late_look_finds_the_time_long_past() -> None:
+    ladder = Ladder(SafetyLimits(hold_damp_after_s=3.0, damp_off_after_s=2.0))
+    ladder.start(0)
+    hold = Judgement(Rung.HOLD, Cause.FEATURES_OLD)
+    looks = [ladder.step(hold, second * 10**9).rung for second in (1, 10, 20)]
+    assert looks == [Rung.HOLD, Rung.DAMP, Rung.OFF]
+
+
 def test_a_ladder_begins_disarmed_and_is_armed_by_start_alone() -> None:
     ladder = Ladder(SafetyLimits())
     assert ladder.step(RUNNING, 5) is ladder.now
