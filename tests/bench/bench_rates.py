@@ -1,0 +1,153 @@
+"""The highest rate that the simulated robot holds under load, and lateness against cyclictest.
+
+    python tests/bench/bench_rates.py [--seconds N] [--long N] [--rates 50,100] [--json]
+
+29 joints on five buses, an mlp head, the whole product (`neon-edge profile`). The load: the backbone
+flat out (a new picture every 4 ms) and two processes that never rest. cyclictest (Debian: rt-tests)
+runs through the same seconds at the same priority and period; so does profile's own probe.
+
+The emulated motors are a process on the same cores, at ordinary priority: with two cores and this
+load they answer late, so the robot may hold for silent joints while no tick is missed. A real robot
+has its motors elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from neon_edge.runtime.realtime import FIFO_PRIORITY
+from tests.bench.load import ROOT, Cyclictest, busy, have_cyclictest, quick_clip, robot_at
+
+RATES = (50, 100, 200, 500, 1000)
+BAR = 2.0
+"""Lateness p99.9 over cyclictest's worst, at 50 Hz."""
+BUSY = 2
+START_S = 60.0
+
+
+def measure(rate_hz: int, seconds: float, directory: Path, engines: str | None) -> dict[str, Any]:
+    """One run of the product under load; its figures, and cyclictest's of the same seconds."""
+    robot = directory / f"sim_{rate_hz}.toml"
+    robot_at(rate_hz, directory / "quick.mp4", robot)
+    command = [sys.executable, "-m", "neon_edge", "profile", "--robot", str(robot), "-q", "--json"]
+    command += ["--seconds", str(seconds), *(["--engines", engines] if engines else [])]
+    run = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    cyclictest = None
+    if until_running(run) and have_cyclictest():
+        cyclictest = Cyclictest(FIFO_PRIORITY, 1_000_000 // rate_hz, seconds)
+    out, err = run.communicate()
+    theirs = cyclictest.result() if cyclictest is not None else None
+    if run.returncode not in (0, 1):
+        return {"rate_hz": rate_hz, "failed": err.strip().splitlines()[-3:]}
+    report = json.loads(out)
+    return {
+        "rate_hz": rate_hz,
+        "seconds": seconds,
+        "ticks": report["ticks"],
+        "missed": report["missed"],
+        "held": report["stale"],
+        "lateness_us": report["lateness_us"],
+        "probe_us": report["probe_us"],
+        "cyclictest_us": theirs,
+        "tick_us": report["stages_us"]["tick"],
+        "features_hz": report["features_hz"],
+        "real_time": report["real_time"],
+        "board": report["board"],
+        "load": os.getloadavg()[0],
+    }
+
+
+def until_running(run: subprocess.Popen[str]) -> bool:
+    """Wait until the control process says that it ticks; False where it never does."""
+    give_up = time.monotonic() + START_S
+    while run.poll() is None and time.monotonic() < give_up:
+        for note in Path("/dev/shm").glob(f"neon-edge-{run.pid}-*/control.json"):
+            if '"running"' in note.read_text(encoding="utf-8"):
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    """The table, µs."""
+    ran = next((row for row in rows if "board" in row), None)
+    if ran is not None:
+        print(f"{ran['board']} · {', '.join(ran['real_time'])}")
+    print(f"load: backbone flat out, {BUSY} busy processes, emulated motors on the same cores\n")
+    print(
+        f"{'Hz':>5}{'s':>6}{'ticks':>8}{'missed':>8}{'held':>7}{'lateness p50':>14}{'p99.9':>9}"
+        f"{'worst':>9}{'cyclictest':>12}{'probe':>9}{'tick p99':>10}{'features':>10}{'load':>7}"
+    )
+    for row in rows:
+        if "failed" in row:
+            print(f"{row['rate_hz']:>5}  failed: {' '.join(row['failed'])}")
+            continue
+        late, theirs = row["lateness_us"], row["cyclictest_us"]
+        worst = f"{theirs['max']:>12.0f}" if theirs else f"{'-':>12}"
+        print(
+            f"{row['rate_hz']:>5}{row['seconds']:>6g}{row['ticks']:>8}{row['missed']:>8}"
+            f"{row['held']:>7}{late['p50']:>14.0f}{late['p999']:>9.0f}{late['max']:>9.0f}{worst}"
+            f"{row['probe_us']['max']:>9.0f}{row['tick_us']['p99']:>10.0f}"
+            f"{row['features_hz']:>7.1f} Hz{row['load']:>7.2f}"
+        )
+    print("\nµs; cyclictest and probe are their worst in the same seconds")
+
+
+def verdict(rows: list[dict[str, Any]]) -> tuple[int, float | None]:
+    """The highest rate held without a miss, and p99.9 over cyclictest's worst at the lowest."""
+    held = [row["rate_hz"] for row in rows if row.get("missed") == 0]
+    first = rows[0]
+    theirs = first.get("cyclictest_us")
+    ratio = first["lateness_us"]["p999"] / theirs["max"] if theirs else None
+    return max(held, default=0), ratio
+
+
+def main() -> None:
+    """Measure every rate in turn, print, exit 1 where the lowest misses or is too late."""
+    parser = argparse.ArgumentParser(description="Rates held and lateness, under load.")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of every rate but the lowest")
+    parser.add_argument("--long", type=float, default=600.0, help="seconds of the lowest rate")
+    parser.add_argument("--rates", default=",".join(map(str, RATES)))
+    parser.add_argument("--engines", help="plans to use; the simulated robot's own otherwise")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    rates = sorted(int(rate) for rate in chosen.rates.split(","))
+    with ExitStack() as opened:
+        directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        quick_clip(directory / "quick.mp4")
+        opened.enter_context(busy(BUSY))
+        rows = [
+            measure(rate, chosen.long if rate == rates[0] else chosen.seconds, directory,
+                    chosen.engines)
+            for rate in rates
+        ]  # fmt: skip
+    highest, ratio = verdict(rows)
+    if chosen.json:
+        print(json.dumps({"rows": rows, "highest_hz": highest, "p999_over_cyclictest": ratio}))
+    else:
+        draw(rows)
+        against = "cyclictest is not installed" if ratio is None else f"{ratio:.2f}"
+        print(
+            f"highest rate with 0 missed: {highest} Hz; lateness p99.9 ÷ cyclictest's worst at ",
+            end="",
+        )
+        print(f"{rates[0]} Hz: {against} (bar {BAR:g})")
+    kept = rows[0].get("missed") == 0 and (ratio is None or ratio <= BAR)
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()
