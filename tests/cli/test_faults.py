@@ -39,9 +39,10 @@ def live(plans: Path) -> Iterator[Live]:
     yield run
     if run.run.poll() is None:
         run.run.kill()
-        run.run.communicate()
+    # The children hold the pipes that `communicate` waits for, and one of them may be stopped.
     for name in (CONTROL, BACKBONE):
         os.system(f"pkill -9 -f '{name} /dev/shm/neon-edge-{run.run.pid}-'")
+    run.run.communicate()
 
 
 def first(rows: np.ndarray, cause: Cause) -> np.void:
@@ -96,7 +97,8 @@ def test_a_pressed_stop_damps_within_two_ticks_and_only_arming_leads_back(live: 
 
 
 def test_a_lost_stop_input_is_a_pressed_one(live: Live) -> None:
-    (live.directory / "stop.flag").write_bytes(b"\xff")
+    with (live.directory / "stop.flag").open("r+b") as file:
+        file.write(b"\xff")
     assert live.until(Rung.DAMP)["cause"] == Cause.STOP_PRESSED
 
 
