@@ -5,23 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
 from neon_edge.config import load_robot
 from neon_edge.config.robot import RobotConfig
-from neon_edge.engine.manifest import Manifest
+from neon_edge.profile.observe import Beside, alone
 from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.rundir import RunDirectory
-from neon_edge.runtime.spec import RunSpec
 from neon_edge.runtime.supervisor import Supervisor, prepare
 from neon_edge.sim.launch import Simulation, start_sim, with_channels
 from neon_edge.telemetry.log import start_logging
-
-Beside = Callable[[RunSpec, Manifest], AbstractContextManager[None]]
 
 
 def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +43,7 @@ def robot_from(options: argparse.Namespace) -> RobotConfig:
     return msgspec.structs.replace(robot, **changes)
 
 
-def run_robot(
-    robot: RobotConfig, options: argparse.Namespace, beside: Beside = lambda *_: nullcontext()
-) -> RunReport:
+def run_robot(robot: RobotConfig, options: argparse.Namespace, beside: Beside = alone) -> RunReport:
     """Run it inside `beside`'s block; a simulated robot's body lives just as long."""
     start_logging("supervisor")
     with ExitStack() as opened:

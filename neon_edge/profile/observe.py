@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,15 @@ from neon_edge.telemetry.ring import PassRing, TickRing
 DRAIN_S = 0.25
 PROBE_PHASE = 0.5
 PLACEMENTS_PHASE = 0.75
+
+Beside = Callable[[RunSpec, Manifest], AbstractContextManager[None]]
+"""What happens beside a run: entered when its rings exist, left when it is over."""
+
+
+@contextmanager
+def alone(spec: RunSpec, manifest: Manifest) -> Iterator[None]:
+    """Nothing beside it."""
+    yield
 
 
 class Observed:
