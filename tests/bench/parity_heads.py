@@ -1,0 +1,169 @@
+"""Every head in every control mode: our networks against upstream, our plans against our networks.
+
+    python tests/bench/parity_heads.py [--full] [--json]
+
+`network` is the largest difference from upstream's `predict` on the same observations and the same
+noise; for a dit it is that of each noise prediction, because its sampling multiplies any rounding
+by 1e5 (then `saturated` says how much of the chunk ends at a limit). `plan` is ONNX Runtime against
+our network, in rad or SI, likewise. What upstream cannot act with is shown as refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from neon_edge.build.heads import export_heads, heads_error, sample_inputs, torch_chunk
+from neon_edge.checkpoint import Checkpoint, load_checkpoint
+from neon_edge.checkpoint.joints import MODES
+from neon_edge.checkpoint.networks.dit import DitHead
+from neon_edge.checkpoint.networks.ensemble import EnsembleHead
+from neon_edge.engine.contract import Engine, infer
+from neon_edge.engine.denoise import DenoisingEngine
+from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
+from neon_edge.errors import ConfigWrong
+from tests.checkpoint.test_parity_samplers import SMALL, theirs
+from tests.checkpoint.upstream import save_upstream
+
+SAMPLES = 10
+LIMITS = {"mlp": 1e-5, "flow": 1e-4, "dit": 1e-4, "ensemble": 1e-4}
+HEADS: dict[str, dict[str, Any]] = {
+    "mlp": {"use_separate_heads": False},
+    "mlp separate": {},
+    "mlp separate, one row": {"use_action_chunking": False},
+    "flow": {"action_head_type": "flow"},
+    "dit": {"action_head_type": "dit"},
+    "ensemble": {"action_head_type": "ensemble"},
+}
+
+
+def measured(head: str, mode: str, full: bool) -> dict[str, Any]:
+    """One row of the table."""
+    row: dict[str, Any] = {"head": head, "mode": mode}
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        sizes = {} if full else SMALL
+        model = save_upstream(directory, control_mode=mode, use_imu=True, **HEADS[head], **sizes)
+        try:
+            checkpoint = load_checkpoint(directory)
+        except ConfigWrong as refused:
+            return row | {"refused": refused.wrong}
+        heads = export_heads(checkpoint, directory, "0" * 16)
+        plans = [compile_part(directory, part, directory, "onnxruntime") for part in heads.parts]
+        engine = open_heads_engine(directory, heads.with_parts(plans), this_machine("onnxruntime"))
+        limit = LIMITS[checkpoint.config.action_head_type]
+        dit = dit_of(checkpoint)
+        if dit is None:
+            network, plan = against_predict(checkpoint, model), against_network(checkpoint, engine)
+        else:
+            upstream = getattr(model.action_head, "dit_head", model.action_head)
+            network, plan = noise_errors(checkpoint, dit, upstream, engine)
+            row["saturated"] = saturated(checkpoint)
+        engine.close()
+    return row | {"network": network, "plan": plan, "limit": limit}
+
+
+def dit_of(checkpoint: Checkpoint) -> DitHead | None:
+    """The diffusion part of a head, where it has one."""
+    head = checkpoint.module.action_head
+    if isinstance(head, EnsembleHead):
+        return head.dit_head
+    return head if isinstance(head, DitHead) else None
+
+
+def against_predict(checkpoint: Checkpoint, model: Any) -> float:
+    """Largest difference of whole chunks from upstream's `predict`."""
+    with pytest.MonkeyPatch.context() as patch:
+        return max(
+            float(np.abs(torch_chunk(checkpoint, seen)[0] - theirs(patch, model, seen)).max())
+            for seen in sample_inputs(checkpoint, SAMPLES, seed=0)
+        )
+
+
+def against_network(checkpoint: Checkpoint, engine: Engine) -> float:
+    """Largest difference of whole chunks from our torch networks."""
+
+    def run(seen: Any) -> Any:
+        shaped = {key: value.reshape(engine.inputs[key].shape) for key, value in seen.items()}
+        return infer(engine, shaped)["chunk"]
+
+    return float(heads_error(checkpoint, run, SAMPLES, seed=1).max())
+
+
+def noise_errors(
+    checkpoint: Checkpoint, dit: DitHead, upstream: Any, engine: Engine
+) -> tuple[float, float]:
+    """Largest difference of a noise prediction: network from upstream, plan from network."""
+    assert isinstance(engine, DenoisingEngine)
+    tick, step = engine._tick, engine._step
+    network = plan = 0.0
+    random = np.random.default_rng(0)
+    for seen in sample_inputs(checkpoint, SAMPLES, seed=2):
+        given = {key: seen[key].reshape(tick.inputs[key].shape) for key in tick.inputs}
+        modulation = infer(tick, given)["modulation"]
+        tensors = {key: torch.from_numpy(v) for key, v in seen.items() if key != "noise"}
+        for at, time in enumerate(dit.times[:-1]):
+            x = random.standard_normal(step.inputs["x"].shape, dtype=np.float32)
+            with torch.inference_mode():
+                features = checkpoint.module.fused(**tensors)
+                ours = dit.predicted_noise(torch.from_numpy(x), time, features)
+                theirs = upstream._forward_with_t(
+                    torch.from_numpy(x), torch.full((1,), time), features
+                )
+            made = infer(step, {"x": x, "modulation": modulation[at : at + 1]})["predicted"]
+            network = max(network, float((ours - theirs).abs().max()))
+            plan = max(plan, float(np.abs(made - ours.numpy()).max()))
+    return network, plan
+
+
+def saturated(checkpoint: Checkpoint) -> float:
+    """Share of a dit's chunk that ends within 1e-3 half ranges of a limit."""
+    middle, half = (np.array(v) for v in (checkpoint.actions.middle, checkpoint.actions.half_range))
+    away = [
+        np.abs((torch_chunk(checkpoint, seen) - middle) / half) > 0.999
+        for seen in sample_inputs(checkpoint, SAMPLES, seed=3)
+    ]
+    return float(np.mean(away))
+
+
+def main() -> None:
+    """Measure all, print, exit 1 if anything misses its limit."""
+    parser = argparse.ArgumentParser(description="Parity of every head in every control mode.")
+    parser.add_argument("--full", action="store_true", help="upstream's default sizes; slow")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for head in HEADS:
+        for mode in MODES:
+            rows.append(measured(head, mode, chosen.full))
+            if not chosen.json:
+                print(line(rows[-1]), flush=True)
+    if chosen.json:
+        print(json.dumps(rows, indent=2))
+    kept = [row for row in rows if "refused" not in row]
+    sys.exit(0 if all(max(row["network"], row["plan"]) <= row["limit"] for row in kept) else 1)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row for people."""
+    start = f"{row['head']:<24}{row['mode']:<18}"
+    if "refused" in row:
+        return f"{start}refused: {row['refused']}"
+    extra = f"   saturated {row['saturated']:.0%}" if "saturated" in row else ""
+    shown = f"network {row['network']:.1e}   plan {row['plan']:.1e}   limit {row['limit']:g}"
+    return start + shown + extra
+
+
+if __name__ == "__main__":
+    main()
