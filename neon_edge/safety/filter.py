@@ -15,7 +15,8 @@ from neon_edge.types import Features, Float32, Health, JointCommand, JointState,
 def smooth(fraction: float) -> float:
     """Minimum-jerk blend: 0 at 0, 1 at 1, no velocity or acceleration at either end."""
     held = min(max(fraction, 0.0), 1.0)
-    return held * held * held * (10.0 - 15.0 * held + 6.0 * held * held)
+    # Rounding would leave it above 1 just before the end.
+    return min(held * held * held * (10.0 - 15.0 * held + 6.0 * held * held), 1.0)
 
 
 class SafetyFilter:

@@ -119,6 +119,7 @@ def test_smooth_is_the_minimum_jerk_polynomial() -> None:
     assert [smooth(x) for x in (-1, 0, 0.25, 0.5, 0.75, 1, 2)] == [
         0, 0, 0.103515625, 0.5, 0.896484375, 1, 1,
     ]  # fmt: skip
+    assert max(smooth(1 - 10.0**-k) for k in np.arange(2, 16, 0.01)) <= 1
 
 
 def test_a_second_hold_starts_a_second_ramp_from_the_last_command() -> None:

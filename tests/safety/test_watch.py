@@ -176,6 +176,7 @@ def test_counts_begin_at_nothing_when_made_and_when_started(
         rungs = [judge(watch, now_ns=60 * MS, **change).rung for _ in range(times)]
         assert Rung.DAMP not in rungs[:-1]
         assert rungs[-1] is Rung.DAMP
+        assert judge(watch, now_ns=60 * MS, **change).rung is Rung.DAMP
         watch.start(0)
 
 
