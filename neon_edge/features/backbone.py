@@ -45,12 +45,16 @@ class Backbone:
             )
         self.instruction_id = 0
 
-    def instruct(self, text: str) -> None:
-        """Use `text` from the next pass on. Raises `ConfigWrong` where it is too long."""
+    def instruct(self, text: str) -> int:
+        """Use `text` from the next pass on; gives its id.
+
+        Raises `ConfigWrong` where it is too long, and leaves the one in use as it is.
+        """
         text_embeds, pool_weights = self._prompt.encode(text)
         np.copyto(self._hosted["text_embeds"], text_embeds)
         np.copyto(self._hosted["pool_weights"], pool_weights)
         self.instruction_id = instruction_id(text)
+        return self.instruction_id
 
     def see(self, frames: list[CameraFrame]) -> None:
         """Preprocess one picture a camera straight into the first part's buffer."""

@@ -19,6 +19,7 @@ from neon_edge.engine.plan import open_engine
 from neon_edge.features.backbone import Backbone
 from neon_edge.features.slot import SlotWriter
 from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.instructions import Listener
 from neon_edge.runtime.observed import PooledRing
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.rundir import hold
@@ -100,10 +101,12 @@ def run(spec: RunSpec, stop: Stop) -> None:
         pooled = None
         if spec.record:
             pooled = opened.enter_context(PooledRing(spec.pooled, backbone.pooled.size))
-        backbone.instruct(spec.robot.instruction)
+        listener = Listener(spec.instruction_wanted, spec.instruction_in_use, backbone.instruct)
+        listener.start(spec.robot.instruction)
         seen: list[int] = []
         parent = os.getppid()
         while not stop.requested and not _useless(parent, spec):
+            listener.look()
             frames = [camera.newest() for camera in cameras]
             stamps = [frame.captured_ns for frame in frames if frame is not None]
             if len(stamps) < len(frames) or stamps == seen:

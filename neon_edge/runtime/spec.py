@@ -24,6 +24,21 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the children fill the two rings that only a recorded run has."""
 
     @property
+    def path(self) -> Path:
+        """Of `directory`."""
+        return Path(self.directory)
+
+    @property
+    def instruction_wanted(self) -> Path:
+        """A new instruction, from the supervisor to the backbone."""
+        return Path(self.directory) / "instruction.wanted"
+
+    @property
+    def instruction_in_use(self) -> Path:
+        """The instruction in use, from the backbone."""
+        return Path(self.directory) / "instruction.in_use"
+
+    @property
     def slot(self) -> Path:
         """The feature slot."""
         return Path(self.directory) / "features.slot"

@@ -19,6 +19,7 @@ from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.board import board
 from neon_edge.runtime.children import FINAL, RESTARTS, Child
+from neon_edge.runtime.conversation import Conversation
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.health import create_stop_flag
 from neon_edge.runtime.plans import admit, find_plans
@@ -71,6 +72,7 @@ class Supervisor:
         self._service = Service(self._clock)
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)
         self._ladder = LadderEvents(spec.robot.joint_names)
+        self._conversation = Conversation(spec, manifest, self._events, self._clock, {})
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
@@ -94,6 +96,7 @@ class Supervisor:
                 child.end()
             self._drain()
             self._stop_recording()
+            self._conversation.close()
             self._service.close()
         # Asked to stop before it could listen, it had nothing to stop.
         unheard = self._stopping and control.code == -signal.SIGTERM
@@ -168,7 +171,9 @@ class Supervisor:
 
     def _look(self, status: str) -> None:
         note = read_note(self._spec.control_log)
-        self._service.look(note.state if note else "", self._ticks.seen, status)
+        state = note.state if note else "starting"
+        self._service.look(state, self._ticks.seen, status)
+        self._conversation.look(state, self._ticks.seen, status)
         self._on_status(status)
 
     def _status(self) -> str:
