@@ -129,3 +129,5 @@ class BusFrame(NamedTuple):
     extended: bool = False
     fd: bool = False
     bit_rate_switch: bool = False
+    remote: bool = False
+    """A CAN frame that carries nothing and asks for the one with its id."""

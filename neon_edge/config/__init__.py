@@ -1,7 +1,17 @@
 """TOML in, frozen structs out: strict, with the place and a suggestion in every error."""
 
 from neon_edge.config.find import find_robot, load_robot, search_path
-from neon_edge.config.motors import DamiaoMotor, DynamixelMotor, Motor
+from neon_edge.config.motors import (
+    Cia402Motor,
+    DamiaoMotor,
+    DynamixelMotor,
+    FeetechMotor,
+    MoteusMotor,
+    Motor,
+    OdriveMotor,
+    RobstrideMotor,
+    UnitreeMotor,
+)
 from neon_edge.config.robot import (
     Budget,
     Bus,
@@ -19,15 +29,21 @@ __all__ = [
     "Budget",
     "Bus",
     "CanBus",
+    "Cia402Motor",
     "ClipCamera",
     "DamiaoMotor",
     "DynamixelMotor",
+    "FeetechMotor",
     "FixedSensor",
     "Joint",
+    "MoteusMotor",
     "Motor",
+    "OdriveMotor",
     "RobotConfig",
+    "RobstrideMotor",
     "SafetyLimits",
     "SerialBus",
+    "UnitreeMotor",
     "decode_toml",
     "find_robot",
     "load_robot",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -48,4 +48,106 @@ class DynamixelMotor(
     """Bus silence after which the servo stops (register 98, steps of 20 ms); 0 leaves it off."""
 
 
-Motor = DamiaoMotor | DynamixelMotor
+class FeetechMotor(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="feetech"
+):
+    """A Feetech bus servo, position control with a torque limit. It has no watchdog."""
+
+    id: Annotated[int, Meta(ge=0, le=253)]
+    series: Literal["sts", "scs"] = "sts"
+    """"scs" servos send their words the other way round and are asked one by one."""
+    model: Annotated[int, Meta(ge=1, le=65535)] = 777
+    """Model number as the servo reports it (777: STS3215)."""
+    counts_per_turn: Annotated[int, Meta(ge=1, le=32767)] = 4096
+    stall_torque: Positive = 2.94
+    """N·m at the supply voltage (STS3215 at 12 V: 30 kg·cm)."""
+    watchdog_ms: Annotated[int, Meta(ge=0, le=0)] = 0
+    """There is none: a servo whose host has died holds its last goal."""
+
+
+class RobstrideMotor(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="robstride"
+):
+    """A RobStride or CyberGear motor on CAN, private protocol, operation control.
+
+    Each model has its own ranges, gains among them; the motor does not tell which it is.
+    """
+
+    id: Annotated[int, Meta(ge=1, le=127)]
+    model: Literal["rs00", "rs01", "rs02", "rs03", "rs04", "rs05", "rs06", "cybergear"]
+    watchdog_ms: Annotated[int, Meta(ge=0, le=5000)] = 100
+    """Silence after which the motor resets itself (parameter 0x7028); 0 leaves it off."""
+    unconfirmed: bool = False
+    """A CyberGear's watchdog is not documented: set to use one as it is."""
+
+
+class OdriveMotor(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="odrive"
+):
+    """An ODrive axis, CANSimple. Its encoder rates and its watchdog are set over USB."""
+
+    id: Annotated[int, Meta(ge=0, le=62)]
+    gear: Positive = 1.0
+    """Turns of the rotor for one of the joint."""
+    watchdog_ms: Annotated[int, Meta(ge=0, le=5000)] = 100
+    """axis0.config.watchdog_timeout as it was set over USB; 0 where it is not enabled."""
+
+
+class MoteusMotor(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="moteus"
+):
+    """A moteus controller on CAN FD, position mode."""
+
+    id: Annotated[int, Meta(ge=1, le=127)]
+    kp_max: Positive = 50.0
+    """N·m/rad: servo.pid_position.kp as configured, which is in N·m a turn, over 2π."""
+    kd_max: Positive = 2.0
+    """N·m·s/rad: servo.pid_position.kd as configured, over 2π."""
+    watchdog_ms: Annotated[int, Meta(ge=10, le=5000)] = 100
+    """Silence after which it times out. Sent with every command."""
+
+
+class Cia402Motor(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="cia402"
+):
+    """A CANopen drive, CiA 402 cyclic synchronous position."""
+
+    id: Annotated[int, Meta(ge=1, le=126)]
+    counts_per_turn: Positive = 65536.0
+    """Position counts for one turn of the joint, gear included."""
+    rated_torque: Positive = 10.0
+    """N·m at the joint for a thousand thousandths (object 6076, gear included)."""
+    watchdog_ms: Annotated[int, Meta(ge=0, le=5000)] = 100
+    """Consumer heartbeat time (object 1016); 0 leaves it off."""
+
+
+class UnitreeMotor(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="unitree"
+):
+    """A Unitree GO-M8010-6 on RS-485. What it does when its host dies is not documented."""
+
+    id: Annotated[int, Meta(ge=0, le=14)]
+    unconfirmed: bool = False
+    """The vendor's library is binary and could not be compared with: set to use the motor."""
+    watchdog_ms: Annotated[int, Meta(ge=0, le=0)] = 0
+
+
+Motor = (
+    DamiaoMotor
+    | DynamixelMotor
+    | FeetechMotor
+    | RobstrideMotor
+    | OdriveMotor
+    | MoteusMotor
+    | Cia402Motor
+    | UnitreeMotor
+)
+
+
+def needs_opt_in(motor: Motor) -> str:
+    """Why a motor may only be used with `unconfirmed = true`, or nothing."""
+    if isinstance(motor, UnitreeMotor) and not motor.unconfirmed:
+        return "frames of the GO-M8010-6 have not been compared with the vendor's own library"
+    if isinstance(motor, RobstrideMotor) and motor.model == "cybergear" and not motor.unconfirmed:
+        return "a CyberGear's watchdog and what it does when it trips are not documented"
+    return ""

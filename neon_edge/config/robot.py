@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from neon_edge.config.motors import Motor, Positive
+from neon_edge.config.motors import Motor, Positive, needs_opt_in
 from neon_edge.errors import ConfigWrong
 
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -181,6 +181,13 @@ def check_robot(robot: RobotConfig) -> None:
                 f"joint {joint.name!r} has no room to move",
                 f"lower {joint.lower} rad, upper {joint.upper} rad",
                 "lower must be below upper",
+            )
+        why = needs_opt_in(joint.motor)
+        if why:
+            raise ConfigWrong(
+                f"joint {joint.name!r} has a motor that nobody has confirmed here",
+                why,
+                "set unconfirmed = true at that motor once you accept it",
             )
         address = (joint.bus, joint.motor.id)
         if address in addresses:

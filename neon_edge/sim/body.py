@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from neon_edge.config import Bus as BusConfig
-from neon_edge.config import (
-    CanBus,
-    DamiaoMotor,
-    DynamixelMotor,
-    Joint,
-    RobotConfig,
-    SerialBus,
-)
-from neon_edge.errors import ConfigWrong
-from neon_edge.sim.damiao import EmulatedDamiao
+from neon_edge.config import Joint, RobotConfig
 from neon_edge.sim.dynamics import Dynamics, Float64, Mechanics
-from neon_edge.sim.dynamixel import EmulatedDynamixel
-from neon_edge.sim.motors import CanMotors, Motors, SerialMotors
+from neon_edge.sim.families import emulated, on_bus
+from neon_edge.sim.motor import EmulatedMotor
+from neon_edge.sim.motors import Motors
 from neon_edge.types import Int64
 
 HIGHEST_FREQUENCY = 200.0
@@ -28,8 +19,6 @@ DAMPING = 0.05
 """N·m·s/rad in every joint, beside the damping that the motor commands."""
 POSE_MARGIN = 0.02
 """rad: the initial pose stays this far inside the limits."""
-
-Motor = EmulatedDamiao | EmulatedDynamixel
 
 
 class Body:
@@ -47,31 +36,22 @@ class Body:
             self._signs * inside + self._offsets,
             start_ns,
         )
-        self.motors: list[Motor] = [
-            _emulated(joint, self.dynamics, axis) for axis, joint in enumerate(config.joints)
+        self.motors: list[EmulatedMotor] = [
+            emulated(joint, self.dynamics, axis) for axis, joint in enumerate(config.joints)
         ]
         self.buses: dict[str, Motors] = {
-            bus.name: self._on_bus(config, bus) for bus in config.buses if bus.channel == "sim"
-        }
-
-    def _on_bus(self, config: RobotConfig, bus: BusConfig) -> Motors:
-        pairs = zip(config.joints, self.motors, strict=True)
-        motors = [motor for joint, motor in pairs if joint.bus == bus.name]
-        if isinstance(bus, CanBus):
-            damiao = [motor for motor in motors if isinstance(motor, EmulatedDamiao)]
-            self._check_family(bus, len(motors) - len(damiao))
-            return CanMotors(bus, damiao)
-        servos = [motor for motor in motors if isinstance(motor, EmulatedDynamixel)]
-        self._check_family(bus, len(motors) - len(servos))
-        return SerialMotors(bus, servos, self.dynamics)
-
-    def _check_family(self, bus: CanBus | SerialBus, strangers: int) -> None:
-        if strangers:
-            raise ConfigWrong(
-                f"bus {bus.name!r} has motors that it cannot carry",
-                f"{strangers} of another family on a {bus.__struct_config__.tag} bus",
-                "Damiao motors are on CAN, Dynamixel servos on serial lines",
+            bus.name: on_bus(
+                bus,
+                [
+                    motor
+                    for joint, motor in zip(config.joints, self.motors, strict=True)
+                    if joint.bus == bus.name
+                ],
+                self.dynamics,
             )
+            for bus in config.buses
+            if bus.channel == "sim"
+        }
 
     def advance(self, now_ns: int) -> None:
         """Let time pass for joints and watchdogs."""
@@ -85,7 +65,7 @@ class Body:
 
     def received(self) -> Int64:
         """Joint commands that each motor has been given, (joints,)."""
-        return np.array([_received(motor) for motor in self.motors], np.int64)
+        return np.array([motor.commands_received for motor in self.motors], np.int64)
 
 
 def mechanics(joint: Joint) -> Mechanics:
@@ -100,15 +80,3 @@ def mechanics(joint: Joint) -> Mechanics:
 def _inside(joint: Joint, position: float) -> float:
     margin = min(POSE_MARGIN, (joint.upper - joint.lower) / 2)
     return min(max(position, joint.lower + margin), joint.upper - margin)
-
-
-def _emulated(joint: Joint, dynamics: Dynamics, axis: int) -> Motor:
-    match joint.motor:
-        case DamiaoMotor():
-            return EmulatedDamiao(joint.motor, dynamics, axis)
-        case DynamixelMotor():
-            return EmulatedDynamixel(joint, joint.motor, dynamics, axis)
-
-
-def _received(motor: Motor) -> int:
-    return motor.goals_received if isinstance(motor, EmulatedDynamixel) else motor.commands_received

@@ -6,8 +6,9 @@ import math
 
 from neon_edge.config import DynamixelMotor, Joint
 from neon_edge.sim.dynamics import Drive, Dynamics
+from neon_edge.sim.motor import EmulatedMotor
 from neon_edge.transport.protocol import dynamixel_table as table
-from neon_edge.transport.protocol.dynamixel import Failure
+from neon_edge.transport.protocol.dynamixel import ALERT, Failure
 
 FIRMWARE = 45
 FACTORY_RETURN_DELAY = 250
@@ -17,20 +18,20 @@ READ_ONLY = frozenset(
     {*range(table.ID), *range(table.HARDWARE_ERROR, table.HARDWARE_ERROR + 1), *range(120, 147)}
 )
 GOALS = range(100, 120)
+OVERHEATED = 0x04
+"""The bit of the hardware error status."""
 
 
-class EmulatedDynamixel:
+class EmulatedDynamixel(EmulatedMotor):
     """One servo: what its control table holds and how writing it moves the joint."""
 
     def __init__(self, joint: Joint, motor: DynamixelMotor, dynamics: Dynamics, axis: int) -> None:
+        super().__init__(dynamics, axis)
         self.id = motor.id
         self._motor = motor
         self._gains = (joint.kp, joint.kd)
-        self._dynamics = dynamics
-        self._axis = axis
         self._effort = float(dynamics.effort[axis])
         self._table = bytearray(table.TABLE_BYTES)
-        self.goals_received = 0
         self._fed_ns = 0
         self._put(table.MODEL_NUMBER, motor.model, 2)
         self._put(table.FIRMWARE, FIRMWARE, 1)
@@ -85,7 +86,7 @@ class EmulatedDynamixel:
         if failure:
             return failure
         if address == table.GOAL_POSITION:
-            self.goals_received += 1
+            self.commands_received += 1
         self._table[address : address + len(values)] = values
         # Torque on goes to whatever goal stands in the table: whoever enables must set it first.
         self._drive()
@@ -100,6 +101,23 @@ class EmulatedDynamixel:
         self._put(table.GOAL_POSITION, self._present_count(), 4)
         self._drive()
 
+    def brown_out(self) -> None:
+        """What a reboot does; goals and torque are gone."""
+        self.reboot()
+
+    def overheat(self, hot: bool) -> None:
+        """The hardware error shuts the torque off; only a reboot clears it."""
+        self.hot = hot
+        if hot:
+            self._table[table.HARDWARE_ERROR] = OVERHEATED
+            self._table[table.TORQUE_ENABLE] = 0
+            self._drive()
+
+    @property
+    def alert(self) -> int:
+        """Bit 7 of every status packet: the hardware error is set."""
+        return ALERT if self._table[table.HARDWARE_ERROR] else 0
+
     def _refusal(self, address: int, values: bytes) -> int:
         touched = range(address, address + len(values))
         if not values or address + len(values) > len(self._table):
@@ -107,6 +125,8 @@ class EmulatedDynamixel:
         if not READ_ONLY.isdisjoint(touched):
             return Failure.ACCESS
         if address < table.EEPROM_END and self._table[table.TORQUE_ENABLE]:
+            return Failure.ACCESS
+        if address == table.TORQUE_ENABLE and self._table[table.HARDWARE_ERROR]:
             return Failure.ACCESS
         if self.tripped and any(place in GOALS for place in touched):
             return Failure.RANGE
@@ -132,31 +152,31 @@ class EmulatedDynamixel:
 
     def _drive(self) -> None:
         if not self._table[table.TORQUE_ENABLE]:
-            self._dynamics.release(self._axis)
+            self.release()
             return
         limit = self._effort
         if self._table[table.OPERATING_MODE] == table.CURRENT_BASED_POSITION:
             counts = abs(self._get(table.GOAL_CURRENT, 2))
             limit = min(limit, counts * self._motor.torque_per_count)
-        self._dynamics.effort[self._axis] = limit
+        self.dynamics.effort[self.axis] = limit
         goal = table.position_from_count(
             self._get(table.GOAL_POSITION, 4), self._motor.counts_per_turn
         )
         kp, kd = self._gains
-        self._dynamics.drive(self._axis, Drive(goal, kp=kp, kd=kd))
+        self.pull(Drive(goal, kp=kp, kd=kd))
 
     def _measure(self) -> None:
-        dynamics, axis, motor = self._dynamics, self._axis, self._motor
+        motor = self._motor
         present = table.encode_present(
-            round(max(-32768.0, min(32767.0, dynamics.torque[axis] / motor.torque_per_count))),
-            round(float(dynamics.velocity[axis]) / motor.velocity_unit),
+            round(max(-32768.0, min(32767.0, self.torque / motor.torque_per_count))),
+            round(self.velocity / motor.velocity_unit),
             self._present_count(),
         )
         self._table[table.PRESENT : table.PRESENT + table.PRESENT_BYTES] = present
 
     def _present_count(self) -> int:
         turn = self._motor.counts_per_turn
-        return round(float(self._dynamics.position[self._axis]) * turn / math.tau + turn / 2)
+        return round(self.position * turn / math.tau + turn / 2)
 
     def _put(self, address: int, number: int, width: int) -> None:
         self._table[address : address + width] = number.to_bytes(width, "little", signed=number < 0)

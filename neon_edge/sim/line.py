@@ -35,6 +35,11 @@ class Line:
         """Bytes from the host, sent at `now_ns`."""
         self._pass(raw, max(now_ns, self._free_ns), inbound=True)
 
+    def speak(self, now_ns: int) -> None:
+        """Let the motors say what they say unasked."""
+        for reply in self._motors.speak(now_ns):
+            self._pass(reply.raw, max(now_ns, self._free_ns) + reply.delay_ns, inbound=False)
+
     def run(self, now_ns: int) -> list[bytes]:
         """Let everything due pass; give what has arrived at the host."""
         arrived = []

@@ -72,6 +72,8 @@ class Simulator:
         if now_ns >= self._publish_ns:
             self._publish_ns = now_ns + PUBLISH_NS
             self._body.advance(now_ns)
+            for line in self._lines.values():
+                line.speak(now_ns)
             self._publish()
 
     def _listening(self) -> dict[int, str]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from neon_edge.config import CanBus, SerialBus
-from neon_edge.sim.damiao import EmulatedDamiao
-from neon_edge.sim.dynamics import Dynamics
-from neon_edge.sim.dynamixel import EmulatedDynamixel
-from neon_edge.transport.protocol import dynamixel
-from neon_edge.transport.protocol.dynamixel import BROADCAST, Instruction, Packet, Reading
-from neon_edge.transport.protocol.dynamixel_stream import StreamParser
+from neon_edge.config import CanBus
+from neon_edge.sim.motor import CanMotor, answers
 from neon_edge.transport.protocol.socketcan import decode_frame, encode_frame
 
 FD_DATA_RATE = 5_000_000
@@ -31,6 +25,9 @@ class Motors(Protocol):
     def hear(self, raw: bytes, now_ns: int) -> list[Reply]:
         """Take what arrived at `now_ns`, whole; give the replies in the order they are sent."""
 
+    def speak(self, now_ns: int) -> list[Reply]:
+        """What the motors send unasked by now."""
+
     def watch(self, now_ns: int) -> None:
         """Let watchdogs trip."""
 
@@ -39,9 +36,9 @@ class Motors(Protocol):
 
 
 class CanMotors:
-    """Damiao motors on a CAN bus. Raw bytes are the kernel's structs, one at a time."""
+    """Motors on a CAN bus. Raw bytes are the kernel's structs, one at a time."""
 
-    def __init__(self, bus: CanBus, motors: Sequence[EmulatedDamiao]) -> None:
+    def __init__(self, bus: CanBus, motors: Sequence[CanMotor]) -> None:
         self._bit_rate = bus.bit_rate
         self._motors = motors
 
@@ -50,8 +47,11 @@ class CanMotors:
         frame = decode_frame(raw)
         if frame is None:
             return []
-        answers = [motor.answer(frame, now_ns) for motor in self._motors]
-        return [Reply(0, encode_frame(answer)) for answer in answers if answer is not None]
+        return [Reply(0, encode_frame(a)) for a in answers(self._motors, frame, now_ns)]
+
+    def speak(self, now_ns: int) -> list[Reply]:
+        """Heartbeats and the like."""
+        return [Reply(0, encode_frame(f)) for m in self._motors for f in m.speak(now_ns)]
 
     def watch(self, now_ns: int) -> None:
         """Let watchdogs trip."""
@@ -66,133 +66,3 @@ class CanMotors:
         payload_bits, other_bits = 8 * len(frame.payload), 67 if frame.extended else 47
         rate = FD_DATA_RATE if frame.bit_rate_switch else self._bit_rate
         return other_bits * 1_000_000_000 // self._bit_rate + payload_bits * 1_000_000_000 // rate
-
-
-class SerialMotors:
-    """Dynamixel servos on a half-duplex serial line."""
-
-    def __init__(
-        self, bus: SerialBus, servos: Sequence[EmulatedDynamixel], dynamics: Dynamics
-    ) -> None:
-        self._byte_ns = 10 * 1_000_000_000 // bus.baud
-        self._servos = {servo.id: servo for servo in servos}
-        self._dynamics = dynamics
-        self.parser = StreamParser()
-        self._answers: dict[int, Callable[[Packet], list[Reply]]] = {
-            Instruction.PING: self._ping,
-            Instruction.READ: self._read,
-            Instruction.WRITE: self._write,
-            Instruction.REBOOT: self._reboot,
-            Instruction.SYNC_READ: self._sync_read,
-            Instruction.SYNC_WRITE: self._sync_write,
-            Instruction.FAST_SYNC_READ: self._fast_sync_read,
-        }
-
-    def hear(self, raw: bytes, now_ns: int) -> list[Reply]:
-        """Packets with a wrong CRC are not heard at all."""
-        self._dynamics.advance(now_ns)
-        replies: list[Reply] = []
-        for packet in self.parser.feed(raw):
-            if packet.instruction == Instruction.STATUS:
-                continue
-            for servo in self._servos.values():
-                servo.hear(now_ns)
-            replies += self._answer(packet)
-        return replies
-
-    def watch(self, now_ns: int) -> None:
-        """Let watchdogs trip."""
-        for servo in self._servos.values():
-            servo.watch(now_ns)
-
-    def wire_ns(self, raw: bytes) -> int:
-        """Ten bits a byte."""
-        return len(raw) * self._byte_ns
-
-    def _answer(self, packet: Packet) -> list[Reply]:
-        answer = self._answers.get(packet.instruction)
-        try:
-            if answer is not None:
-                return answer(packet)
-        except struct.error:
-            return self._fail(packet, dynamixel.Failure.LENGTH)
-        return self._fail(packet, dynamixel.Failure.INSTRUCTION)
-
-    def _addressed(self, packet: Packet) -> list[EmulatedDynamixel]:
-        if packet.servo == BROADCAST:
-            return list(self._servos.values())
-        servo = self._servos.get(packet.servo)
-        return [] if servo is None else [servo]
-
-    def _fail(self, packet: Packet, failure: int) -> list[Reply]:
-        if packet.servo == BROADCAST:
-            return []
-        return [_status(servo, failure) for servo in self._addressed(packet)]
-
-    def _ping(self, packet: Packet) -> list[Reply]:
-        replies = []
-        for servo in self._addressed(packet):
-            model, firmware = servo.read(0, 2)[1], servo.read(6, 1)[1]
-            replies.append(_status(servo, 0, model + firmware))
-        return replies
-
-    def _read(self, packet: Packet) -> list[Reply]:
-        address, length = struct.unpack("<HH", packet.body)
-        if packet.servo == BROADCAST:
-            return []
-        return [_status(servo, *servo.read(address, length)) for servo in self._addressed(packet)]
-
-    def _write(self, packet: Packet) -> list[Reply]:
-        (address,) = struct.unpack_from("<H", packet.body)
-        replies = []
-        for servo in self._addressed(packet):
-            error = servo.write(address, packet.body[2:])
-            if packet.servo != BROADCAST and servo.replies_to_writes:
-                replies.append(_status(servo, error))
-        return replies
-
-    def _reboot(self, packet: Packet) -> list[Reply]:
-        addressed = self._addressed(packet)
-        for servo in addressed:
-            servo.reboot()
-        return [] if packet.servo == BROADCAST else [_status(servo, 0) for servo in addressed]
-
-    def _sync_write(self, packet: Packet) -> list[Reply]:
-        address, length = struct.unpack_from("<HH", packet.body)
-        entries = packet.body[4:]
-        if len(entries) % (length + 1):
-            return []
-        for start in range(0, len(entries), length + 1):
-            servo = self._servos.get(entries[start])
-            if servo is not None:
-                servo.write(address, entries[start + 1 : start + 1 + length])
-        return []
-
-    def _readings(self, packet: Packet) -> list[tuple[EmulatedDynamixel, Reading]]:
-        address, length = struct.unpack_from("<HH", packet.body)
-        readings = []
-        for wanted in packet.body[4:]:
-            servo = self._servos.get(wanted)
-            if servo is None:
-                # Each waits for the one before it: after a gap nobody speaks.
-                break
-            readings.append((servo, Reading(wanted, *servo.read(address, length))))
-        return readings
-
-    def _sync_read(self, packet: Packet) -> list[Reply]:
-        return [
-            _status(servo, reading.error, reading.values)
-            for servo, reading in self._readings(packet)
-        ]
-
-    def _fast_sync_read(self, packet: Packet) -> list[Reply]:
-        readings = self._readings(packet)
-        if not readings or len(readings) < len(packet.body) - 4:
-            # The first servo has announced a length that the others do not fill: no packet ends.
-            return []
-        delay_ns = max(servo.return_delay_ns for servo, _ in readings)
-        return [Reply(delay_ns, dynamixel.fast_status([reading for _, reading in readings]))]
-
-
-def _status(servo: EmulatedDynamixel, error: int, values: bytes = b"") -> Reply:
-    return Reply(servo.return_delay_ns, dynamixel.status(servo.id, error, values))

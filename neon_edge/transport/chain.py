@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.config import Joint
-from neon_edge.types import Float32, Int64, JointCommand, JointState, UInt8
+from neon_edge.errors import ConfigWrong
+from neon_edge.types import Float32, Int64, JointCommand, JointState, Rung, UInt8
 
 Float64 = npt.NDArray[np.float64]
 
@@ -47,6 +48,15 @@ class Chain(Protocol):
 
         Raises `DeviceMissing` for a silent motor, `ConfigWrong` for one unlike the robot file.
         """
+
+    def lull(self) -> int:
+        """Make the armed watchdogs run, without torque; give how long to stay silent, ns.
+
+        0 where no watchdog is armed. Nothing may be sent until that time is over.
+        """
+
+    def check_tripped(self) -> None:
+        """Clear the watchdogs that have tripped. Raises `DeviceMissing` for one that has not."""
 
     def measure(self) -> Float64:
         """Joint positions (n,) in rad, asked for now."""
@@ -109,3 +119,73 @@ class Axes:
         state.velocity[joint] = sign * velocity
         state.torque[joint] = sign * torque
         state.received_ns[joint] = now_ns
+
+
+class Rows:
+    """Impedance commands of a chain's motors as rows (5, n): position, velocity, kp, kd, torque.
+
+    At the motors' output, SI. `high` is the largest magnitude each may have, (5, n).
+    """
+
+    def __init__(self, axes: Axes, joints: Sequence[Joint], limits: Float64) -> None:
+        self._axes = axes
+        self._joints = joints
+        self._high = np.minimum(limits, own_limits(joints))
+        self.values: Float64 = np.zeros((5, len(joints)))
+
+    def hold(self, motor_positions: Float64) -> Float64:
+        """Stand at `motor_positions` (n,), with the robot file's gains."""
+        rows = np.zeros_like(self.values)
+        rows[0] = motor_positions
+        rows[2] = [joint.kp for joint in self._joints]
+        rows[3] = [joint.kd for joint in self._joints]
+        return rows
+
+    def fill(self, command: JointCommand, measured: Sequence[float]) -> Float64:
+        """A command's rows; on rung DAMP what slows motors at `measured` (n,) down.
+
+        Raises `ValueError` for what is not finite or beyond a joint's own velocity, gains or
+        effort.
+        """
+        rows, axes = self.values, self._axes
+        rows[3] = command.kd[axes.index]
+        if command.rung >= Rung.DAMP:
+            rows[0] = measured
+            rows[1] = rows[2] = rows[4] = 0.0
+        else:
+            rows[0] = axes.motor_positions(command.position)
+            rows[1] = axes.sign * command.velocity[axes.index]
+            rows[2] = command.kp[axes.index]
+            rows[4] = axes.sign * command.torque[axes.index]
+        # Comparisons with NaN are false, so this stops NaN and both infinities before any codec.
+        if not bool((np.abs(rows) <= self._high).all()):
+            raise ValueError(f"command outside its joints' limits or not finite: {rows.tolist()}")
+        return rows
+
+
+def own_limits(joints: Sequence[Joint]) -> Float64:
+    """(5, n): the largest magnitude each joint may be sent; positions are safety's business."""
+    # Commands are float32, and the robot file's own gain must not fail by its rounding.
+    return np.array(
+        [
+            [np.inf] * len(joints),
+            [np.float32(joint.velocity) for joint in joints],
+            [np.float32(joint.kp) for joint in joints],
+            [np.float32(joint.kd) for joint in joints],
+            [np.float32(joint.effort) for joint in joints],
+        ]
+    )
+
+
+def check_fits(joint: Joint, limits: Float64) -> None:
+    """What safety may let through must fit a frame: an encoder that raises is no place to learn."""
+    reach = max(abs(joint.sign * end + joint.offset) for end in (joint.lower, joint.upper))
+    needs = (reach, joint.velocity, joint.kp, joint.kd, joint.effort)
+    names = ("travel (rad)", "velocity (rad/s)", "kp (N·m/rad)", "kd (N·m·s/rad)", "effort (N·m)")
+    for what, needed, maximum in zip(names, needs, limits.tolist(), strict=True):
+        if needed > maximum:
+            raise ConfigWrong(
+                f"joint {joint.name!r}: {what} does not fit its motor's frames",
+                f"joint {needed:g}, motor {maximum:g}",
+                "lower the joint's, or give the motor the range that it has",
+            )

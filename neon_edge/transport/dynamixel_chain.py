@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from neon_edge.clock import Clock
+from neon_edge.config import DynamixelMotor
 from neon_edge.errors import DeviceMissing
 from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
-from neon_edge.transport.dynamixel_setup import DynamixelSetup, check_family, current_counts
+from neon_edge.transport.dynamixel_setup import DynamixelSetup, Servo, current_counts
 from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol.dynamixel import Instruction, Packet, Reading
@@ -28,6 +29,8 @@ TRIPPED = 0xFF
 """Fault: we were silent for so long that the servo's watchdog must be taken as tripped."""
 TRIP_SHARE = 0.9
 """Of the watchdog's time; servos count it in their own 20 ms steps."""
+TEST_SHARE = 1.6
+"""How much longer than its watchdog's time a servo is left alone to see it trip."""
 
 
 class DynamixelChain:
@@ -37,6 +40,7 @@ class DynamixelChain:
         self,
         bus: Bus,
         placed: Sequence[Placed],
+        motors: Sequence[DynamixelMotor],
         counters: JointCounters,
         clock: Clock,
         *,
@@ -45,8 +49,7 @@ class DynamixelChain:
         self._bus = bus
         self._clock = clock
         self._counters = counters
-        self._fast = fast
-        self._servos = check_family(bus.name, [p.joint for p in placed])
+        self._servos = [Servo(p.joint, motor) for p, motor in zip(placed, motors, strict=True)]
         self._parser = StreamParser()
         self._setup = DynamixelSetup(bus, self._parser, clock)
         self._axes = Axes(placed)
@@ -72,6 +75,24 @@ class DynamixelChain:
             self._setup.identify(servo)
             self._setup.put(servo, table.GOAL_CURRENT, current_counts(servo), 2)
             self._setup.arm_watchdog(servo)
+
+    def lull(self) -> int:
+        """The watchdogs were armed last and run already, with the torque off."""
+        longest_ms = max(servo.motor.watchdog_ms for servo in self._servos)
+        return int(longest_ms * 1e6 * TEST_SHARE)
+
+    def check_tripped(self) -> None:
+        """Every armed register must read as tripped."""
+        found = self._setup.ask_all(self._servos, table.BUS_WATCHDOG, 1)
+        for servo, register in zip(self._servos, found, strict=True):
+            if servo.motor.watchdog_ms and register[0] != table.WATCHDOG_TRIPPED:
+                raise DeviceMissing(
+                    f"joint {servo.joint.name!r}: its watchdog is dead",
+                    f"servo {servo.motor.id} has register 98 at {register[0]} after "
+                    f"{servo.motor.watchdog_ms} ms of silence",
+                    "update the servo's firmware (38 or later), or set watchdog_ms = 0",
+                )
+        self.prepare()
 
     def measure(self) -> Float64:
         """Joint positions (n,) in rad."""

@@ -183,20 +183,6 @@ def current_counts(servo: Servo) -> int:
     return math.floor(servo.joint.effort / servo.motor.torque_per_count)
 
 
-def check_family(bus: str, joints: Sequence[Joint]) -> list[Servo]:
-    """The servos that move `joints`. Raises `ConfigWrong` for another family."""
-    servos = []
-    for joint in joints:
-        if not isinstance(joint.motor, DynamixelMotor):
-            raise ConfigWrong(
-                f"joint {joint.name!r} is on a bus that cannot carry its motor",
-                f"a {joint.motor.__struct_config__.tag} motor on the serial bus {bus!r}",
-                "Damiao motors are on CAN, Dynamixel servos on serial lines",
-            )
-        servos.append(Servo(joint, joint.motor))
-    return servos
-
-
 def _refused(servo: Servo, packet: bytes, failure: int) -> DeviceMissing:
     return DeviceMissing(
         f"joint {servo.joint.name!r} refuses its set-up",

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from neon_edge.clock import Clock
-from neon_edge.config import Bus as BusConfig
-from neon_edge.config import RobotConfig, SerialBus
+from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing, NeonEdgeError
 from neon_edge.transport.bus import Bus, BusCounters, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
-from neon_edge.transport.damiao_chain import DamiaoChain
-from neon_edge.transport.dynamixel_chain import DynamixelChain
+from neon_edge.transport.families import make_chain
 from neon_edge.types import Float32, JointCommand, JointState
 
 AGREE_RAD = 0.02
@@ -128,7 +126,7 @@ class Robot:
 
 @contextlib.contextmanager
 def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
-    """Open every bus, check every motor against the robot file, arm the watchdogs, measure.
+    """Open every bus, check every motor against the robot file, arm and trip its watchdog, measure.
 
     Leaving the context takes the torque off and closes the buses. Raises `DeviceMissing` for what
     is absent or silent, `ConfigWrong` for what is not as the robot file says.
@@ -148,21 +146,23 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
             bus = open_bus(bus_config, clock)
             opened.callback(bus.close)
             buses.append(bus)
-            chains.append(_chain(bus_config, bus, placed, counters, clock))
+            chains.append(make_chain(bus_config, bus, placed, counters, clock, config.rate_hz))
         for chain in chains:
             chain.set_up()
+        _trip_watchdogs(chains, clock)
         robot = Robot(config, buses, chains, counters, clock)
         robot.measure()
         opened.callback(_stop, robot)
         yield robot
 
 
-def _chain(
-    config: BusConfig, bus: Bus, placed: Sequence[Placed], counters: JointCounters, clock: Clock
-) -> Chain:
-    if isinstance(config, SerialBus):
-        return DynamixelChain(bus, placed, counters, clock, fast=config.fast_sync_read)
-    return DamiaoChain(bus, placed, counters, clock)
+def _trip_watchdogs(chains: Sequence[Chain], clock: Clock) -> None:
+    """Every armed watchdog is seen to work before anything depends on it."""
+    silent_ns = max(chain.lull() for chain in chains)
+    if silent_ns:
+        clock.sleep_until_ns(clock.now_ns() + silent_ns)
+        for chain in chains:
+            chain.check_tripped()
 
 
 def _stop(robot: Robot) -> None:

@@ -22,14 +22,12 @@ class Bench:
         self.motor = EmulatedDamiao(DamiaoMotor(id=3, feedback_id=0x13), self.dynamics, 0)
 
     def ask(self, payload: bytes, at_ms: int, arbitration_id: int = 3) -> Feedback:
-        answer = self.motor.answer(BusFrame(arbitration_id, payload), at_ms * MS)
-        assert answer is not None
+        (answer,) = self.motor.answer(BusFrame(arbitration_id, payload), at_ms * MS)
         assert answer.arbitration_id == 0x13
         return damiao.decode_feedback(RANGES, answer.payload)
 
     def register(self, payload: bytes) -> float:
-        answer = self.motor.answer(BusFrame(damiao.REGISTER_ID, payload), 0)
-        assert answer is not None
+        (answer,) = self.motor.answer(BusFrame(damiao.REGISTER_ID, payload), 0)
         frame = damiao.decode_register(answer.payload)
         assert frame is not None
         return damiao.unpack_register(frame.register, frame.value)
@@ -100,7 +98,7 @@ def test_frames_for_others_or_without_sense_move_and_answer_nothing(
     bench: Bench, frame: BusFrame
 ) -> None:
     bench.ask(damiao.ENABLE, 0)
-    assert bench.motor.answer(frame, 10 * MS) is None
+    assert bench.motor.answer(frame, 10 * MS) == []
     bench.dynamics.advance(500 * MS)
     assert bench.dynamics.position[0] == 0.0
     assert bench.motor.commands_received == 0

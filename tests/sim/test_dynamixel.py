@@ -9,8 +9,8 @@ import pytest
 from neon_edge.config import DynamixelMotor, Joint, SerialBus
 from neon_edge.sim.dynamics import Dynamics, Mechanics
 from neon_edge.sim.dynamixel import EmulatedDynamixel
+from neon_edge.sim.dynamixel_line import DynamixelMotors
 from neon_edge.sim.line import Line
-from neon_edge.sim.motors import SerialMotors
 from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol.dynamixel import Failure, Reading
@@ -30,7 +30,7 @@ class Bench:
             motor = DynamixelMotor(id=axis + 1)
             joint = Joint(f"j{axis}", "line", motor, -3.0, 3.0, 20.0, 4.0, kp=20.0, kd=2.0)
             self.servos.append(EmulatedDynamixel(joint, motor, self.dynamics, axis))
-        self.motors = SerialMotors(SerialBus("line", "sim"), self.servos, self.dynamics)
+        self.motors = DynamixelMotors(SerialBus("line", "sim"), self.servos, self.dynamics)
 
     def tell(self, packet: bytes, at_ms: int = 0) -> list[Reading]:
         raw = b"".join(reply.raw for reply in self.motors.hear(packet, at_ms * MS))
@@ -66,7 +66,7 @@ def test_goals_move_a_servo_only_with_torque_on(bench: Bench) -> None:
     assert bench.put(1, table.TORQUE_ENABLE, 1, at_ms=500) == Failure.NONE
     assert bench.counts(1400)[0] == pytest.approx(2500, abs=3)
     assert bench.counts(1400)[1] == 2048
-    assert [servo.goals_received for servo in bench.servos] == [1, 1]
+    assert [servo.commands_received for servo in bench.servos] == [1, 1]
 
 
 def test_a_packet_with_a_bad_crc_moves_and_answers_nothing(bench: Bench) -> None:
@@ -76,7 +76,7 @@ def test_a_packet_with_a_bad_crc_moves_and_answers_nothing(bench: Bench) -> None
     packet[-1] ^= 0x10
     assert bench.tell(bytes(packet), 10) == []
     assert bench.counts(500)[0] == 2048
-    assert bench.servos[0].goals_received == 1
+    assert bench.servos[0].commands_received == 1
     assert bench.motors.parser.crc_errors == 1
 
 
@@ -127,7 +127,7 @@ def test_writes_that_a_servo_refuses(
     bench: Bench, address: int, values: tuple[int, ...], failure: Failure
 ) -> None:
     assert bench.put(1, address, *values) == failure
-    assert bench.servos[0].goals_received == 0
+    assert bench.servos[0].commands_received == 0
 
 
 def test_eeprom_is_locked_while_torque_is_on(bench: Bench) -> None:

@@ -58,7 +58,7 @@ def with_motor(config: RobotConfig, place: int, **changes: object) -> RobotConfi
 def patient(config: RobotConfig) -> RobotConfig:
     """Watchdogs that a busy machine does not trip."""
     for place in range(len(config.joints)):
-        config = with_motor(config, place, watchdog_ms=1000)
+        config = with_motor(config, place, watchdog_ms=500)
     return config
 
 

@@ -16,11 +16,15 @@ def frames(fd: bool) -> st.SearchStrategy[BusFrame]:
     lengths = FD_LENGTHS if fd else range(9)
     payload = st.sampled_from(list(lengths)).flatmap(lambda n: st.binary(min_size=n, max_size=n))
     switch = st.booleans() if fd else st.just(False)
-    short = st.builds(BusFrame, st.integers(0, 0x7FF), payload, st.just(False), st.just(fd), switch)
+    kept, data = st.just(fd), st.just(False)
+    short = st.builds(BusFrame, st.integers(0, 0x7FF), payload, data, kept, switch, data)
     long = st.builds(
-        BusFrame, st.integers(0, 0x1FFF_FFFF), payload, st.just(True), st.just(fd), switch
+        BusFrame, st.integers(0, 0x1FFF_FFFF), payload, st.just(True), kept, switch, data
     )
-    return st.one_of(short, long)
+    asking = st.builds(
+        BusFrame, st.integers(0, 0x7FF), st.just(b""), data, data, data, st.just(not fd)
+    )
+    return st.one_of(short, long) if fd else st.one_of(short, long, asking)
 
 
 @given(frame=st.one_of(frames(False), frames(True)))
@@ -30,6 +34,7 @@ def test_structs_equal_python_cans(frame: BusFrame) -> None:
         is_extended_id=frame.extended,
         data=frame.payload,
         is_fd=frame.fd,
+        is_remote_frame=frame.remote,
         bitrate_switch=frame.bit_rate_switch,
     )
     raw = encode_frame(frame)

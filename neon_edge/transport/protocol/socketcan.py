@@ -26,7 +26,7 @@ FD_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
 
 def encode_frame(frame: BusFrame) -> bytes:
     """The kernel's struct. Raises `ValueError` for an id or a length that CAN does not have."""
-    arbitration_id, payload, extended, fd, bit_rate_switch = frame
+    arbitration_id, payload, extended, fd, bit_rate_switch, remote = frame
     if not 0 <= arbitration_id <= (0x1FFF_FFFF if extended else 0x7FF):
         raise ValueError(f"arbitration id {arbitration_id:#x} does not fit")
     word = arbitration_id | EXTENDED_FLAG if extended else arbitration_id
@@ -36,11 +36,13 @@ def encode_frame(frame: BusFrame) -> bytes:
         return FLEXIBLE.pack(word, len(payload), BIT_RATE_SWITCH * bit_rate_switch, payload)
     if len(payload) > 8:
         raise ValueError(f"{len(payload)} bytes do not fit a classic frame")
+    if remote:
+        word |= REMOTE_FLAG
     return CLASSIC.pack(word, len(payload), payload)
 
 
 def decode_frame(raw: bytes) -> BusFrame | None:
-    """A struct as it came; None for remote frames and for anything that is not a CAN struct.
+    """A struct as it came; None for anything that is not a CAN struct.
 
     Error frames come back with ERROR_FLAG still in their id.
     """
@@ -52,8 +54,8 @@ def decode_frame(raw: bytes) -> BusFrame | None:
         fd, switch, longest = True, bool(flags & BIT_RATE_SWITCH), 64
     else:
         return None
-    if length > longest or word & REMOTE_FLAG:
+    if length > longest:
         return None
-    extended = bool(word & EXTENDED_FLAG)
-    kept = word & ~EXTENDED_FLAG
-    return BusFrame(kept, payload[:length], extended, fd, switch)
+    extended, remote = bool(word & EXTENDED_FLAG), bool(word & REMOTE_FLAG)
+    kept = word & ~(EXTENDED_FLAG | REMOTE_FLAG)
+    return BusFrame(kept, b"" if remote else payload[:length], extended, fd, switch, remote)

@@ -1,0 +1,173 @@
+"""The motors of one CAN bus in the tick, whatever they speak; a dialect makes and reads the frames.
+
+Rungs: RUN, SCALE and HOLD send the command; DAMP and OFF send what the dialect has for them. After
+OFF, and after a damp that the motor cannot leave by a command alone, only `enable` brings it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from neon_edge.clock import Clock
+from neon_edge.transport.bus import Bus
+from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed, Rows, check_fits
+from neon_edge.types import BusFrame, JointCommand, JointState, Rung
+
+TRIP_SHARE = 1.6
+"""How much longer than its watchdog's time a motor is left alone to see it trip."""
+TRIP_SLACK_NS = 20_000_000
+UNKNOWN_FAULT = 0xFF
+"""Fault: the motor is off, and does not say why."""
+
+
+class Dialect(Protocol):
+    """One family's frames for the n motors of a bus, by place.
+
+    Rows are (5, n): position, velocity, kp, kd, torque, at the motors' output, SI. The first group
+    waits for answers; the second is for the tick and only makes or reads frames.
+    """
+
+    limits: Float64
+    """(5, n): the largest magnitude that fits the motors' frames."""
+    measured: list[tuple[float, float, float]]
+    """Position, velocity and torque of each motor, as last heard."""
+    faults: list[int]
+    """0 while a motor is on and well, else the family's code for what it reports."""
+    resumes_from_damp: bool
+    """Whether a command alone ends a damp."""
+
+    def set_up(self) -> None:
+        """Find every motor, compare it with the robot file, arm its watchdog."""
+
+    def lull(self) -> int:
+        """Make the watchdogs run without torque; give the longest of them, ns, 0 for none."""
+
+    def check_tripped(self) -> None:
+        """Raise `DeviceMissing` for a watchdog that has not tripped; clear those that have."""
+
+    def positions(self) -> list[float]:
+        """Every motor's position, asked for now."""
+
+    def prepare(self) -> None:
+        """Clear latched errors."""
+
+    def enable(self, rows: Float64) -> None:
+        """Switch on, and hold `rows`, each sent exactly once."""
+
+    def disable(self) -> None:
+        """Torque off, acknowledged."""
+
+    def commands(self, rows: Float64) -> list[BusFrame]:
+        """The command frames, one a motor and in order, then what asks for the states."""
+
+    def damp(self, rows: Float64) -> list[BusFrame]:
+        """What slows the motors down without holding them, one a motor first."""
+
+    def ask(self) -> list[BusFrame]:
+        """What asks motors that are off for their states."""
+
+    def off(self) -> list[BusFrame]:
+        """Torque off; asks for the states too."""
+
+    def hear(self, frame: BusFrame) -> int:
+        """Take a frame in; give the place of the motor whose state is whole with it, or -1."""
+
+
+class CanChain:
+    """The motors of one CAN bus."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        placed: Sequence[Placed],
+        counters: JointCounters,
+        clock: Clock,
+        dialect: Dialect,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._counters = counters
+        self._dialect = dialect
+        self._joints = [p.joint for p in placed]
+        self._axes = Axes(placed)
+        self._rows = Rows(self._axes, self._joints, dialect.limits)
+        self._held = np.zeros(len(placed))
+        self._awaited = np.zeros(len(placed), np.bool_)
+        self._enabled = False
+
+    def set_up(self) -> None:
+        """Find every motor, compare it with the robot file, arm its watchdog."""
+        for place, joint in enumerate(self._joints):
+            check_fits(joint, self._dialect.limits[:, place])
+        self._dialect.set_up()
+
+    def lull(self) -> int:
+        """Let the watchdogs run without torque; how long until they must have tripped, ns."""
+        longest_ns = self._dialect.lull()
+        return int(longest_ns * TRIP_SHARE) + TRIP_SLACK_NS if longest_ns else 0
+
+    def check_tripped(self) -> None:
+        """Raises `DeviceMissing` for a watchdog that has not tripped."""
+        self._dialect.check_tripped()
+
+    def measure(self) -> Float64:
+        """Joint positions (n,) in rad."""
+        self._held[:] = self._dialect.positions()
+        return self._axes.joint_positions(self._held)
+
+    def prepare(self) -> None:
+        """Clear latched errors, a tripped watchdog's among them."""
+        self._dialect.prepare()
+
+    def enable(self) -> None:
+        """Switch on, and hold the pose just measured, with the robot file's gains."""
+        self.measure()
+        self._dialect.enable(self._rows.hold(self._held))
+        self._counters.sent[self._axes.index] += 1
+        self._counters.faults[self._axes.index] = 0
+        self._awaited[:] = False
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Torque off, acknowledged by every motor."""
+        self._enabled = False
+        self._awaited[:] = False
+        self._dialect.disable()
+
+    def read(self, state: JointState) -> None:
+        """Take in the frames that have arrived."""
+        now_ns = self._clock.now_ns()
+        dialect = self._dialect
+        for frame in self._bus.receive_ready():
+            place = dialect.hear(frame)
+            if place < 0:
+                continue
+            self._axes.store(state, place, dialect.measured[place], now_ns)
+            self._awaited[place] = False
+            joint = self._axes.places[place]
+            self._counters.received[joint] += 1
+            self._counters.faults[joint] = dialect.faults[place] if self._enabled else 0
+
+    def write(self, command: JointCommand) -> int:
+        """One command a motor. Motors that are off are only asked for their state."""
+        self._counters.missing[self._axes.index] += self._awaited
+        self._awaited[:] = True
+        if command.rung >= Rung.OFF:
+            self._enabled = False
+            self._bus.send(self._dialect.off())
+            return 0
+        if not self._enabled:
+            self._bus.send(self._dialect.ask())
+            return 0
+        rows = self._rows.fill(command, [measured[0] for measured in self._dialect.measured])
+        if command.rung >= Rung.DAMP:
+            frames = self._dialect.damp(rows)
+            self._enabled = self._dialect.resumes_from_damp
+        else:
+            frames = self._dialect.commands(rows)
+        sent = min(self._bus.send(frames), len(self._joints))
+        self._counters.sent[self._axes.index[:sent]] += 1
+        return sent

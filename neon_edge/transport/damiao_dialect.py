@@ -1,0 +1,183 @@
+"""Damiao motors for `CanChain`: found, compared, armed; one MIT frame out, one feedback back.
+
+DAMP is an MIT command with kp 0, no torque and no velocity, so that kd alone slows the joint; OFF
+is the disable frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from neon_edge.config import DamiaoMotor
+from neon_edge.transport.can_chain import UNKNOWN_FAULT
+from neon_edge.transport.chain import Float64
+from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.protocol import damiao
+from neon_edge.transport.protocol.damiao import Condition, Feedback, Ranges, Register
+from neon_edge.transport.protocol.damiao_batch import CommandBatch
+from neon_edge.types import BusFrame
+
+STOP_TRIES = 3
+_NAMES = {int(condition): condition.name.lower() for condition in Condition}
+
+
+class DamiaoDialect:
+    """The Damiao motors of one bus."""
+
+    resumes_from_damp = True
+
+    def __init__(self, exchange: CanExchange, motors: Sequence[DamiaoMotor]) -> None:
+        self._exchange = exchange
+        self._motors = motors
+        self._ids = [motor.id for motor in motors]
+        self._place = {motor.feedback_id: k for k, motor in enumerate(motors)}
+        self._ranges = [Ranges(m.position_max, m.velocity_max, m.torque_max) for m in motors]
+        self._batch = CommandBatch(self._ranges)
+        self.limits = self._batch.high
+        self.measured = [(0.0, 0.0, 0.0)] * len(motors)
+        self.faults = [0] * len(motors)
+        self._refresh = [BusFrame(damiao.REGISTER_ID, damiao.refresh(i)) for i in self._ids]
+        self._disable = [BusFrame(i, damiao.DISABLE) for i in self._ids]
+
+    def set_up(self) -> None:
+        """Every motor under its ids, in its ranges, in MIT mode, its watchdog set and read back."""
+        ids = self._read(Register.MOTOR_ID)
+        for place, (motor, found) in enumerate(zip(self._motors, ids, strict=True)):
+            self._exchange.compare(place, "motor id", motor.id, found)
+        for register, what, of in (
+            (Register.POSITION_MAX, "position range (rad)", 0),
+            (Register.VELOCITY_MAX, "velocity range (rad/s)", 1),
+            (Register.TORQUE_MAX, "torque range (N·m)", 2),
+        ):
+            for place, value in enumerate(self._read(register)):
+                self._exchange.compare(place, what, self._ranges[place][of], value)
+        self._write(Register.MODE, [damiao.MIT_MODE] * len(self._motors))
+        counts = [motor.watchdog_ms * damiao.WATCHDOG_PER_MS for motor in self._motors]
+        self._write(Register.TIMEOUT, counts)
+
+    def lull(self) -> int:
+        """Enable with no gains and no torque, then say nothing."""
+        longest_ms = max(motor.watchdog_ms for motor in self._motors)
+        if longest_ms:
+            self.prepare()
+            self._tell(damiao.ENABLE)
+            self._feedback([BusFrame(i, f) for i, f in self._limp()])
+        return longest_ms * 1_000_000
+
+    def _limp(self) -> list[tuple[int, bytes]]:
+        rows = np.zeros((5, len(self._ids)))
+        return list(zip(self._ids, self._batch.encode(rows), strict=True))
+
+    def check_tripped(self) -> None:
+        """Every armed motor must say that it has lost its host."""
+        for place, feedback in enumerate(self._feedback(self._refresh)):
+            watched = self._motors[place].watchdog_ms
+            if watched and feedback.condition != Condition.LOST_COMMUNICATION:
+                raise self._exchange.refuses(
+                    place, f"{_named(feedback)} after {watched} ms of silence: its watchdog is dead"
+                )
+        self._tell(damiao.DISABLE)
+        self.prepare()
+
+    def positions(self) -> list[float]:
+        """Asked for now, without commanding anything."""
+        return [feedback.position for feedback in self._feedback(self._refresh)]
+
+    def prepare(self) -> None:
+        """Clear latched errors, a tripped watchdog's among them."""
+        before = self._feedback(self._refresh)
+        if any(f.condition not in (Condition.DISABLED, Condition.ENABLED) for f in before):
+            self._tell(damiao.CLEAR_ERROR)
+
+    def enable(self, rows: Float64) -> None:
+        """Switch on and hold: until its first command a motor is limp."""
+        for place, feedback in enumerate(self._tell(damiao.ENABLE)):
+            if feedback.condition != Condition.ENABLED:
+                raise self._exchange.refuses(place, _named(feedback))
+        self._feedback(self.commands(rows))
+
+    def disable(self) -> None:
+        """Torque off, acknowledged by every motor."""
+        for _ in range(STOP_TRIES):
+            # An answer to the last tick may still be on its way, and it tells of a motor enabled.
+            answers = self._tell(damiao.DISABLE)
+            on = [k for k, f in enumerate(answers) if f.condition == Condition.ENABLED]
+            if not on:
+                return
+        raise self._exchange.refuses(on[0], _named(answers[on[0]]))
+
+    def commands(self, rows: Float64) -> list[BusFrame]:
+        """One MIT frame a motor, which it answers with its state."""
+        payloads = self._batch.encode(rows)
+        return [BusFrame(i, payload) for i, payload in zip(self._ids, payloads, strict=True)]
+
+    def damp(self, rows: Float64) -> list[BusFrame]:
+        """Rows whose kp, velocity and torque are 0 already."""
+        return self.commands(rows)
+
+    def ask(self) -> list[BusFrame]:
+        """A refresh a motor."""
+        return self._refresh
+
+    def off(self) -> list[BusFrame]:
+        """A disable frame a motor, which it answers with its state."""
+        return self._disable
+
+    def hear(self, frame: BusFrame) -> int:
+        """A feedback frame is a whole state."""
+        place = self._place.get(frame.arbitration_id, -1)
+        if place < 0 or len(frame.payload) != damiao.FRAME_BYTES or frame.extended:
+            return -1
+        feedback = damiao.decode_feedback(self._ranges[place], frame.payload)
+        self.measured[place] = feedback[2:5]
+        well = feedback.condition == Condition.ENABLED
+        self.faults[place] = 0 if well else feedback.condition or UNKNOWN_FAULT
+        return place
+
+    def _tell(self, special: bytes) -> list[Feedback]:
+        return self._feedback([BusFrame(i, special) for i in self._ids])
+
+    def _feedback(self, frames: Sequence[BusFrame]) -> list[Feedback]:
+        """One frame a motor, each answered by feedback. Not repeated: it may be a command."""
+        return self._exchange.ask(frames, self._as_feedback, tries=1)
+
+    def _as_feedback(self, place: int, frame: BusFrame) -> Feedback | None:
+        expected = self._motors[place].feedback_id
+        if frame.arbitration_id != expected or len(frame.payload) != damiao.FRAME_BYTES:
+            return None
+        feedback = damiao.decode_feedback(self._ranges[place], frame.payload)
+        self.measured[place] = feedback[2:5]
+        return feedback
+
+    def _read(self, register: Register) -> list[float]:
+        def value(place: int, frame: BusFrame) -> float | None:
+            motor = self._motors[place]
+            answer = damiao.decode_register(frame.payload)
+            if answer is None or (answer.motor, answer.register) != (motor.id, register):
+                return None
+            heard = frame.arbitration_id
+            self._exchange.compare(place, "feedback id", motor.feedback_id, heard)
+            return damiao.unpack_register(register, answer.value)
+
+        questions = [damiao.read_register(i, register) for i in self._ids]
+        return self._exchange.ask([BusFrame(damiao.REGISTER_ID, q) for q in questions], value)
+
+    def _write(self, register: Register, values: Sequence[int]) -> None:
+        pairs = zip(self._ids, values, strict=True)
+        self._exchange.bus.send(
+            [
+                BusFrame(damiao.REGISTER_ID, damiao.write_register(i, register, value))
+                for i, value in pairs
+            ]
+        )
+        self._exchange.settle(len(values))
+        for place, found in enumerate(self._read(register)):
+            what = f"register {register.name.lower()}"
+            self._exchange.compare(place, what, values[place], found)
+
+
+def _named(feedback: Feedback) -> str:
+    known = _NAMES.get(feedback.condition, "an unknown condition")
+    return f"{known} ({feedback.condition:#x})"

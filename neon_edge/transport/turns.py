@@ -1,0 +1,89 @@
+"""One question after the other on a half-duplex line, for motors that would answer all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from neon_edge.clock import Clock
+from neon_edge.errors import ConfigWrong, DeviceMissing
+from neon_edge.transport.bus import Bus
+from neon_edge.transport.chain import Placed
+from neon_edge.transport.protocol.stream import PacketStream
+from neon_edge.types import BusFrame
+
+P = TypeVar("P")
+
+TURN_NS = 2_000_000
+"""A motor that has not answered by then is passed over."""
+ALL_TURNS_NS = 6_000_000
+"""What a tick may spend on them together; after that commands go out without waiting."""
+REPLY_NS = 100_000_000
+TRIES = 3
+
+
+class TurnLine(Generic[P]):
+    """A serial line, the packets on it, and what has been heard but not yet taken."""
+
+    def __init__(self, bus: Bus, stream: PacketStream[P], clock: Clock) -> None:
+        self.bus = bus
+        self.stream = stream
+        self._clock = clock
+        self._heard: list[tuple[P, int]] = []
+
+    def take(self) -> list[tuple[P, int]]:
+        """Every packet since the last call, with when it was read."""
+        self._pump(self.bus.receive_ready())
+        heard, self._heard = self._heard, []
+        self.bus.counters.crc_errors = self.stream.crc_errors
+        return heard
+
+    def in_turn(self, questions: Sequence[bytes]) -> None:
+        """Send each when the one before is answered or has had its time; never over the deadline.
+
+        Answers come out of `take`.
+        """
+        last_ns = self._clock.now_ns() + ALL_TURNS_NS
+        for question in questions:
+            self.bus.send([BusFrame(0, question)])
+            until_ns = min(self._clock.now_ns() + TURN_NS, last_ns)
+            before = len(self._heard)
+            while len(self._heard) == before and self._clock.now_ns() < until_ns:
+                self._pump(self.bus.receive_until(until_ns))
+
+    def ask(self, question: bytes, placed: Placed) -> P:
+        """Bring-up: the next packet after a question, again where none comes.
+
+        Raises `DeviceMissing`.
+        """
+        for _ in range(TRIES):
+            self.bus.receive_ready()
+            self.stream.forget()
+            self._heard.clear()
+            self.bus.send([BusFrame(0, question)])
+            deadline_ns = self._clock.now_ns() + REPLY_NS
+            while not self._heard and self._clock.now_ns() < deadline_ns:
+                self._pump(self.bus.receive_until(deadline_ns))
+            if self._heard:
+                return self._heard.pop(0)[0]
+        raise DeviceMissing(
+            f"joint {placed.joint.name!r} does not answer",
+            f"motor {placed.joint.motor.id} on bus {self.bus.name!r}",
+            "check its power, its cable, its id and the baud",
+        )
+
+    def compare(self, placed: Placed, what: str, stated: float, found: float) -> None:
+        """Raises `ConfigWrong` with both sides where the motor is not as the robot file says."""
+        if stated != found:
+            raise ConfigWrong(
+                f"joint {placed.joint.name!r}: {what} is not the robot file's",
+                f"robot file {stated}, motor {placed.joint.motor.id} on bus {self.bus.name!r} "
+                f"says {found}",
+                "correct the robot file, or configure the motor",
+            )
+
+    def _pump(self, frames: Sequence[BusFrame]) -> None:
+        if frames:
+            now_ns = self._clock.now_ns()
+            for frame in frames:
+                self._heard += [(packet, now_ns) for packet in self.stream.feed(frame.payload)]
