@@ -14,9 +14,9 @@ from neon_edge.types import Features, Float32, Health, JointCommand, JointState,
 
 def smooth(fraction: float) -> float:
     """Minimum-jerk blend: 0 at 0, 1 at 1, no velocity or acceleration at either end."""
-    held = min(max(fraction, 0.0), 1.0)
-    # Rounding would leave it above 1 just before the end.
-    return min(held * held * held * (10.0 - 15.0 * held + 6.0 * held * held), 1.0)
+    # It falls nowhere, so bounding the value bounds the fraction, and no rounding exceeds 1.
+    blend = fraction * fraction * fraction * (10.0 - 15.0 * fraction + 6.0 * fraction * fraction)
+    return min(max(blend, 0.0), 1.0)
 
 
 class SafetyFilter:
@@ -36,7 +36,7 @@ class SafetyFilter:
         self._ladder = Ladder(robot.safety)
         self._driven = driven
         self._outside = robot.safety.start_outside_rad
-        self._ramp_ns = round(robot.safety.ramp_s * 1e9)
+        self._ramp_ns = robot.safety.ramp_s * 1e9
         self._previous: Float32 = np.zeros(joints, dtype=np.float32)
         self._anchor: Float32 = np.empty(joints, np.float32)
         self._wanted: Float32 = np.empty(joints, np.float32)

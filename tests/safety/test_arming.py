@@ -115,9 +115,14 @@ def test_after_the_ramp_a_setpoint_passes_bit_for_bit() -> None:
         assert np.array_equal(bench.tick(wanted).position, wanted)
 
 
+def test_a_ramp_shorter_than_a_nanosecond_is_over_at_the_next_tick() -> None:
+    bench = Bench(safety=SafetyLimits(ramp_s=1e-10))
+    assert bench.tick(bench.measured + np.float32(0.03)).position[0] == np.float32(0.53)
+
+
 def test_smooth_is_the_minimum_jerk_polynomial() -> None:
-    assert [smooth(x) for x in (-1, 0, 0.25, 0.5, 0.75, 1, 2)] == [
-        0, 0, 0.103515625, 0.5, 0.896484375, 1, 1,
+    assert [smooth(x) for x in (-1, -1e-3, 0, 0.25, 0.5, 0.75, 1, 1.001, 2, 1e30)] == [
+        0, 0, 0, 0.103515625, 0.5, 0.896484375, 1, 1, 1, 1,
     ]  # fmt: skip
     assert max(smooth(1 - 10.0**-k) for k in np.arange(2, 16, 0.01)) <= 1
 
