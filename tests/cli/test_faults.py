@@ -120,7 +120,7 @@ def test_a_corrupted_slot_is_never_believed(live: Live) -> None:
     assert missed(rows) == 0
 
 
-def test_twenty_killed_backbones_cost_no_tick(plans: Path, tmp_path: Path) -> None:
+def test_eight_killed_backbones_cost_no_tick(plans: Path, tmp_path: Path) -> None:
     robot = load_robot("sim")
     patient = msgspec.structs.replace(robot.safety, hold_damp_after_s=0)
     file = tmp_path / "patient.toml"
@@ -129,15 +129,13 @@ def test_twenty_killed_backbones_cost_no_tick(plans: Path, tmp_path: Path) -> No
     live.until_ticking()
     dead: set[int] = set()
     kills = 0
-    while kills < 20:
+    while kills < 8:  # each restart waits longer than the one before
         pid = live.child(BACKBONE, timeout_s=60)
         if pid not in dead:
             os.kill(pid, signal.SIGKILL)
             dead.add(pid)
             kills += 1
         wait_s(0.1)
-        if kills == 8:
-            break  # further ones wait 16 s each; the rest is run by hand
     rows = live.rows()
     assert missed(rows) == 0
     report = report_of(live)
