@@ -12,6 +12,7 @@ from neon_edge.cli.robot_run import add_robot_arguments, robot_from, run_robot
 from neon_edge.profile.compare import draw_comparison, read_before
 from neon_edge.profile.observe import Observed
 from neon_edge.profile.page import write_page
+from neon_edge.profile.places import check_places
 from neon_edge.profile.present import present
 from neon_edge.profile.report import ProfileReport, profile_report
 from neon_edge.profile.table import summary_line
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Run, print, write what was asked for; the exit code says whether the budget was kept."""
     robot = robot_from(options)
+    check_places((options.report, options.trace))
     before = read_before(options.against) if options.against else None
     seen = Observed()
     try:

@@ -126,7 +126,7 @@ def strip_plot(
             height=bottom - top,
             class_=one.kind,
         )
-        for one in shade
+        for one in merged(shade, span_s / (RIGHT - LEFT))
     ]
     parts.append(_grid(up, round_marks(high, 3)))
     parts.append(tag("path", d=_envelope(at_s, values, across, up), class_="strip"))
@@ -144,6 +144,18 @@ def strip_plot(
             for mark in round_marks(span_s, 8)
         ]
     return _picture(height, *parts)
+
+
+def merged(shade: Sequence[Shade], apart_s: float) -> list[Shade]:
+    """Intervals of one kind that are less than `apart_s` apart, as one."""
+    joined: dict[str, list[Shade]] = {}
+    for one in shade:
+        row = joined.setdefault(one.kind, [])
+        if row and one.begin_s - row[-1].end_s < apart_s:
+            row[-1] = row[-1]._replace(end_s=one.end_s)
+        else:
+            row.append(one)
+    return [one for row in joined.values() for one in row]
 
 
 def _envelope(at_s: Values, values: Values, across: Axis, up: Axis) -> str:

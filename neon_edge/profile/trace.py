@@ -37,13 +37,34 @@ CONTROL = Track(2, 1, "control process", "tick")
 PROBE = Track(3, 1, "probe: the machine at best", "wake-up")
 HEADS = Track(4, 1, "heads in each placement", "heads")
 TRACKS = (CAMERA, BACKBONE, CONTROL, PROBE, HEADS)
+MOST_TICKS = 20_000
+"""About 50 MB of JSON: more than that no browser opens, so a longer run shows its end."""
 LABELS = {"slot": "features", "write": "encode + write"}
 
 
 def write_trace(path: Path, seen: Observed) -> None:
-    """Write the whole run; opens in ui.perfetto.dev and chrome://tracing."""
-    document = {"displayTimeUnit": "ms", "traceEvents": trace_events(seen)}
+    """Write the run's last `MOST_TICKS` ticks; opens in ui.perfetto.dev."""
+    left_out = max(0, len(seen.ticks) - MOST_TICKS)
+    document = {
+        "displayTimeUnit": "ms",
+        "otherData": {"ticks left out at the beginning": left_out},
+        "traceEvents": trace_events(recent(seen, MOST_TICKS)),
+    }
     path.write_bytes(msgspec.json.encode(document))
+
+
+def recent(seen: Observed, ticks: int) -> Observed:
+    """The same with its last `ticks` only, and what happened in their time."""
+    if len(seen.ticks) <= ticks:
+        return seen
+    cut = Observed()
+    cut.placements = seen.placements
+    cut.ticks = seen.ticks[-ticks:]
+    from_ns = int(cut.ticks["due_ns"][0])
+    cut.passes = seen.passes[seen.passes["captured_ns"] >= from_ns]
+    cut.wakes = seen.wakes[seen.wakes["due_ns"] >= from_ns]
+    cut.trials = seen.trials[seen.trials["start_ns"] >= from_ns]
+    return cut
 
 
 def trace_events(seen: Observed) -> list[Event]:

@@ -7,6 +7,8 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import neon_edge
 
 
@@ -50,3 +52,13 @@ def test_a_missing_before_is_refused_before_the_robot_moves(plans: Path, tmp_pat
     assert ran.returncode == 2
     assert str(absent) in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 3
+
+
+@pytest.mark.parametrize("flag", ["--report", "--trace"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_robot_moves(
+    tmp_path: Path, flag: str
+) -> None:
+    for place in (tmp_path, tmp_path / "absent" / "out"):
+        ran = neon_edge("profile", "--robot", "sim", flag, str(place))
+        assert ran.returncode == 2
+        assert f"{place} cannot be written" in ran.stderr

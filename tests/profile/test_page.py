@@ -12,7 +12,7 @@ import pytest
 from neon_edge.profile.axes import Axis, decade_marks, figure, octave_marks, round_marks
 from neon_edge.profile.markup import join, tag
 from neon_edge.profile.page import draw_page, write_page
-from neon_edge.profile.plots import strip_plot
+from neon_edge.profile.plots import Shade, merged, strip_plot
 from tests.profile.runs import observed, report, run_report
 
 
@@ -99,4 +99,12 @@ def test_axes_put_values_where_they_belong() -> None:
     assert octave_marks(1, 65_536) == [2.0**power for power in range(0, 17, 2)]
     assert [figure(value) for value in (0, 0.1234, 12.34, 1234.5)] == [
         "0", "0.123", "12.3", "1\u202f234",
+    ]  # fmt: skip
+
+
+def test_intervals_closer_than_a_pixel_are_one() -> None:
+    shade = [Shade(at, at + 0.01, "missed") for at in (0.0, 0.02, 0.04, 5.0)]
+    shade.append(Shade(0.03, 0.05, "held"))
+    assert merged(shade, 0.1) == [
+        Shade(0.0, 0.05, "missed"), Shade(5.0, 5.01, "missed"), Shade(0.03, 0.05, "held"),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neon_edge.profile.trace import trace_events, write_trace
+from neon_edge.profile.trace import recent, trace_events, write_trace
 from tests.profile.runs import observed
 
 Event = dict[str, Any]
@@ -103,3 +103,14 @@ def test_every_track_has_a_name_and_the_file_is_json(tmp_path: Path) -> None:
     named = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name"}
     assert {(e["pid"], e["tid"]) for e in events if "tid" in e and e["ph"] != "M"} <= named
     assert all(e["ts"] >= 0 for e in events if "ts" in e)
+
+
+def test_a_long_run_shows_its_end_and_arrows_still_resolve() -> None:
+    cut = recent(observed(), 50)
+    events = trace_events(cut)
+    assert sum(event["name"] == "tick" for event in events) == 50
+    assert cut.ticks["number"][-1] == observed().ticks["number"][-1]
+    assert 0 <= min(event["ts"] for event in events if "ts" in event) < 1000
+    phases = [event["ph"] for event in events if event["ph"] in "sf"]
+    assert phases.count("s") == phases.count("f") > 0
+    assert recent(observed(), 200).ticks.shape == (200,)
