@@ -38,7 +38,7 @@ PROBE = Track(3, 1, "probe: the machine at best", "wake-up")
 HEADS = Track(4, 1, "heads in each placement", "heads")
 TRACKS = (CAMERA, BACKBONE, CONTROL, PROBE, HEADS)
 MOST_TICKS = 20_000
-"""About 50 MB of JSON: more than that no browser opens, so a longer run shows its end."""
+"""About 30 MB of JSON: more than that no browser opens, so a longer run shows its end."""
 LABELS = {"slot": "features", "write": "encode + write"}
 
 
