@@ -11,6 +11,7 @@ from neon_edge.errors import ConfigWrong
 
 _FAMILIES = {
     "qwen_omni": "neon_edge.backbones.qwen_omni:QwenOmni",
+    "qwen_vl": "neon_edge.backbones.qwen_vl:QwenVL",
 }
 
 

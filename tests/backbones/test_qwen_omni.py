@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 import torch
 
@@ -23,6 +24,10 @@ PROMPT = Prompt(
     embeddings="embeddings.npy",
     separator=[2, 1],
 )
+VISION_START = {
+    "qwen_omni_tiny": "<|vision_bos|>",
+    "qwen_vl_tiny": "<|vision_start|>",
+}
 
 
 def test_the_real_configuration_has_the_published_size() -> None:
@@ -52,25 +57,31 @@ def test_parts_chain_and_leave_three_tensors_to_the_host() -> None:
     assert shapes["pooled"] == [1, 2048]
 
 
-def test_positions_ahead_of_the_instruction_never_move() -> None:
-    from neon_edge.backbones.qwen_omni_torch import DecoderGeometry, empty_thinker
+@pytest.mark.parametrize("name", ["qwen_omni_tiny", "qwen_vl_tiny"])
+def test_positions_ahead_of_the_instruction_never_move(name: str) -> None:
+    from neon_edge.backbones.qwen import QwenFamily
+    from neon_edge.backbones.qwen_decoder import DecoderGeometry
 
-    recipe = load_recipe(ENGINES / "qwen_omni_tiny")
-    config, image = recipe.text.config, recipe.adaptor.image
-    geometry = DecoderGeometry(config, image, PROMPT, "post_norm")
-    thinker = empty_thinker(config)
-    fixed, _, mask = geometry.constants(thinker)
+    adaptor = load_recipe(ENGINES / name).adaptor
+    assert isinstance(adaptor, QwenFamily)
+    network, image = adaptor.network, adaptor.image
+    token = adaptor.special_tokens[adaptor.template.picture]
+    before = [1] * 15 + [adaptor.special_tokens[VISION_START[name]]]
+    prompt = msgspec.structs.replace(PROMPT, before=before)
+    geometry = DecoderGeometry(image, prompt, "post_norm", token)
+    model = network.empty()
+    fixed, _, mask = geometry.constants(network, model)
     whole = torch.tensor([geometry.token_ids()])
+    grid = torch.tensor([[1, *image.grid]])
+    padded = network.positions(model, whole, grid)
     # Any shorter sequence is a prefix of the padded one, positions included.
     for real in (90, 120, 150):
-        ids = whole[:, :real]
-        grid = torch.tensor([[1, *image.grid]])
-        positions, _ = thinker.get_rope_index(ids, grid, attention_mask=torch.ones_like(ids))
-        padded, _ = thinker.get_rope_index(whole, grid, attention_mask=torch.ones_like(whole))
+        positions = network.positions(model, whole[:, :real], grid)
         assert torch.equal(positions, padded[:, :, :real])
-    assert fixed.shape == (1, 160, 32)
+    tokens = image.picture_tokens + 96
+    assert fixed.shape == (1, tokens, 32)
     assert torch.isfinite(mask).all()
-    assert (mask[0, 0].triu(1) <= -1e38).sum() == 160 * 159 / 2
+    assert (mask[0, 0].triu(1) <= -1e38).sum() == tokens * (tokens - 1) / 2
 
 
 def test_settings_use_the_keys_of_the_published_config() -> None:

@@ -85,8 +85,8 @@ def test_transformers_loads_the_same_files_to_the_same_features(
         Qwen2VLImageProcessorPil,
     )
 
-    from neon_edge.backbones.qwen_omni_reference import resized
     from neon_edge.backbones.qwen_omni_torch import thinker_config
+    from neon_edge.backbones.qwen_reference import resized
 
     reference = ReferenceBackbone(tiny_recipe, str(published))
     (published / "generation_config.json").write_text("{}")

@@ -1,7 +1,7 @@
-"""Qwen2.5-Omni through transformers' ordinary path: what every graph of ours is measured against.
+"""A Qwen family through transformers' ordinary path: what every graph is measured against.
 
-Nothing of `qwen_omni_torch`'s graphs is used: token ids with picture placeholders, transformers'
-image processor, its scatter, its positions, its masks.
+Nothing of our graphs is used: token ids with picture placeholders, transformers' image processor,
+its scatter, its positions, its masks.
 """
 
 from __future__ import annotations
@@ -11,33 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from neon_edge.backbones.contract import Tap, TensorSource
-from neon_edge.backbones.qwen_omni import QwenOmniConfig
-from neon_edge.backbones.qwen_omni_torch import empty_thinker, filled
+from neon_edge.backbones.qwen_network import Network
 from neon_edge.engine.manifest import ImageGeometry
 from neon_edge.types import Float32, UInt8
 
 
-class QwenOmniReference:
-    """The family's `Reference`."""
+class QwenReference:
+    """The families' `Reference`."""
 
     def __init__(
-        self, config: QwenOmniConfig, image: ImageGeometry, tap: Tap, source: TensorSource
+        self, network: Network, image: ImageGeometry, tap: Tap, source: TensorSource
     ) -> None:
+        self._network = network
         self._image = image
         self._tap = tap
-        self._model = filled(empty_thinker(config), "", source)
-        # Rotary frequencies are computed, not stored, and the meta device computed nothing.
-        settings = self._model.config
-        self._model.visual.rotary_pos_emb = modeling.Qwen2_5OmniVisionRotaryEmbedding(
-            settings.vision_config
-        )
-        self._model.language_model.rotary_emb = modeling.Qwen2_5OmniRotaryEmbedding(
-            settings.text_config
-        )
+        self._model = network.filled(network.empty(), "", source)
+        # The meta device computed nothing.
+        network.restore(self._model)
         self._processor = Qwen2VLImageProcessorPil(
             patch_size=image.patch,
             temporal_patch_size=image.temporal,
@@ -65,6 +58,7 @@ class QwenOmniReference:
                     image_grid_thw=seen["image_grid_thw"],
                     output_hidden_states=True,
                     use_cache=False,
+                    **self._network.asked(ids),
                 )
         finally:
             tap.remove()

@@ -1,0 +1,164 @@
+"""What the Qwen families have in common: a vision tower ahead of a decoder, cut at its pool."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
+
+from neon_edge.backbones.contract import Cut, PartPlan, Reference, Template, TensorSource
+from neon_edge.backbones.qwen_config import QwenConfig
+from neon_edge.engine.manifest import ImageGeometry, Prompt, TensorSpec
+from neon_edge.errors import ConfigWrong
+
+if TYPE_CHECKING:
+    from neon_edge.backbones.qwen_network import Network
+
+
+class QwenFamily(ABC):
+    """Most of an `Adaptor`; a family adds its tokens, its names and its network."""
+
+    config_type: ClassVar[type[Struct]]
+    embedding: ClassVar[str]
+    prefixes: ClassVar[tuple[str, ...]]
+    template: Template
+    pad_token = "<|endoftext|>"
+
+    def __init__(self, config: QwenConfig, cut: Cut) -> None:
+        self.config: Any = config
+        self.cut = cut
+        self._check()
+
+    @property
+    @abstractmethod
+    def special_tokens(self) -> Mapping[str, int]:
+        """Spelling and id, as in the published tokenizer."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> tuple[int, str]:
+        """Pixels that height and width must be multiples of, and what that many pixels are."""
+
+    @property
+    @abstractmethod
+    def network(self) -> Network:
+        """The family's classes of transformers. Loads torch."""
+
+    @property
+    def stacked(self) -> int:
+        """Decoder layers, from the first, behind which the tower adds features of its own."""
+        return 0
+
+    @property
+    def width(self) -> int:
+        """The decoder's hidden size."""
+        return int(self.config.text.hidden_size)
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding table."""
+        return int(self.config.text.vocab_size)
+
+    @property
+    def image(self) -> ImageGeometry:
+        """Constants of `Qwen2VLImageProcessor`, at the cut's size."""
+        vision = self.config.vision
+        return ImageGeometry(
+            height=self.cut.height,
+            width=self.cut.width,
+            patch=vision.patch_size,
+            temporal=vision.temporal_patch_size,
+            merge=vision.spatial_merge_size,
+            mean=list(vision.image_mean),
+            std=list(vision.image_std),
+            count=self.cut.pictures,
+        )
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Published names and shapes of the vision tower and the decoder, without the LM head."""
+        return self.network.published_shapes()
+
+    def parts(self, prompt: Prompt) -> list[PartPlan]:
+        """`vision`, then the decoder in one graph or in runs of `layers_per_part` layers."""
+        from neon_edge.backbones.qwen_network import vision_part
+
+        pictures = self.image.count
+        vision = PartPlan(
+            "vision",
+            [TensorSpec("patches", [self.image.patches * pictures, self.image.patch_width])],
+            [self._seen("image_embeds"), *self._stacked(0, self.stacked)],
+            partial(vision_part, self.network, self.image),
+        )
+        runs = _runs(self.config.text.num_layers, self.cut.layers_per_part)
+        return [vision, *(self._decoder(run, len(runs) == 1, prompt) for run in runs)]
+
+    def reference(self, source: TensorSource) -> Reference:
+        """The family's model, eager, float32."""
+        from neon_edge.backbones.qwen_reference import QwenReference
+
+        return QwenReference(self.network, self.image, self.cut.tap, source)
+
+    def _decoder(self, run: tuple[int, int], alone: bool, prompt: Prompt) -> PartPlan:
+        from neon_edge.backbones.qwen_decoder import DecoderGeometry, decoder_part
+
+        first, last = run
+        tokens = self.image.picture_tokens * self.image.count + prompt.text_tokens
+        inputs = [TensorSpec(f"hidden_{first}", [1, tokens, self.width])]
+        outputs = [TensorSpec(f"hidden_{last}", [1, tokens, self.width])]
+        if first == 0:
+            inputs = [
+                self._seen("image_embeds"),
+                TensorSpec("text_embeds", [1, prompt.text_tokens, self.width]),
+            ]
+        inputs += self._stacked(first, last)
+        if last == self.config.text.num_layers:
+            inputs.append(TensorSpec("pool_weights", [1, tokens]))
+            outputs = [TensorSpec("pooled", [1, self.width])]
+        geometry = DecoderGeometry(
+            self.image, prompt, self.cut.tap, self.special_tokens[self.template.picture]
+        )
+        return PartPlan(
+            "decoder" if alone else f"decoder_{first}_{last - 1}",
+            inputs,
+            outputs,
+            partial(decoder_part, self.network, geometry, run, self.stacked),
+        )
+
+    def _seen(self, name: str) -> TensorSpec:
+        """One row a token of a picture."""
+        return TensorSpec(name, [1, self.image.picture_tokens * self.image.count, self.width])
+
+    def _stacked(self, first: int, last: int) -> list[TensorSpec]:
+        """What the tower adds behind the decoder's layers `first` up to `last`."""
+        return [self._seen(f"deepstack_{layer}") for layer in range(first, min(last, self.stacked))]
+
+    def _check(self) -> None:
+        side, what = self.unit
+        if self.cut.height % side or self.cut.width % side:
+            raise ConfigWrong(
+                f"pictures must be cut into whole {what}s",
+                f"{self.cut.height}x{self.cut.width} px, {what}s of {side} px",
+                f"use multiples of {side} for height and width",
+            )
+        text = self.config.text
+        if 2 * sum(text.mrope_section) != text.head:
+            raise ConfigWrong(
+                "mrope_section does not cover a head",
+                f"2 * {sum(text.mrope_section)} is not the head's {text.head}",
+                "it must sum to half of a head",
+            )
+        highest = max(self.special_tokens.values())
+        if highest >= text.vocab_size:
+            raise ConfigWrong(
+                "a special token lies outside the vocabulary",
+                f"id {highest}, vocab_size {text.vocab_size}",
+                "correct [config.tokens] or vocab_size",
+            )
+
+
+def _runs(layers: int, per_part: int) -> list[tuple[int, int]]:
+    step = per_part or layers
+    return [(first, min(first + step, layers)) for first in range(0, layers, step)]

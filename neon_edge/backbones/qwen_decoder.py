@@ -1,0 +1,141 @@
+"""The decoders' graphs: thin modules around transformers' own layers, geometry folded in.
+
+Positions, rotary tables and the causal mask are constants, so what is left is a dozen kinds of
+plain operation. The scatter of pictures into text, which asks tensors for their values while it
+runs, is a concatenation here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neon_edge.backbones.contract import Tap, TensorSource
+from neon_edge.backbones.qwen_network import Network
+from neon_edge.engine.manifest import ImageGeometry, Prompt
+
+
+@dataclass(frozen=True)
+class DecoderGeometry:
+    """What every run of decoder layers has in common."""
+
+    image: ImageGeometry
+    prompt: Prompt
+    tap: Tap
+    image_token: int
+
+    def token_ids(self) -> list[int]:
+        """The whole sequence, its padding taken for text that stands behind everything else."""
+        prompt = self.prompt
+        picture = [self.image_token] * self.image.picture_tokens
+        ids = list(prompt.before) + picture
+        for _ in range(self.image.count - 1):
+            ids += prompt.separator + picture
+        ids += prompt.between
+        total = prompt.text_tokens + self.image.count * self.image.picture_tokens
+        return ids + [prompt.pad_id] * (total - len(ids))
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Where each picture begins and ends in the sequence."""
+        place, each = len(self.prompt.before), self.image.picture_tokens
+        for _ in range(self.image.count):
+            yield place, place + each
+            place += each + len(self.prompt.separator)
+
+    def constants(self, network: Network, model: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotary cos and sin (1, T, head) and the additive causal mask (1, 1, T, T)."""
+        ids = torch.tensor([self.token_ids()])
+        grid = torch.tensor([[1, *self.image.grid]] * self.image.count)
+        cos, sin = network.rotary(model, network.positions(model, ids, grid))
+        count = ids.shape[1]
+        # Half of the lowest number: far below any score, and no infinity when it is added to one.
+        never = torch.finfo(torch.float32).min / 2
+        mask = torch.full((count, count), never).triu(1)
+        return cos, sin, mask[None, None]
+
+
+class DecoderPart(nn.Module):
+    """A run of the decoder's layers, with the merge ahead or the pool behind."""
+
+    def __init__(
+        self,
+        geometry: DecoderGeometry,
+        constants: tuple[Tensor, Tensor, Tensor],
+        layers: list[Any],
+        norm: Any,
+        begins: bool,
+        stacked: int,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norm = norm
+        self._begins = begins
+        self._stacked = stacked
+        self._pools = norm is not None
+        self._spans = list(geometry.spans())
+        self.cos: Tensor
+        self.sin: Tensor
+        self.mask: Tensor
+        for name, table in zip(("cos", "sin", "mask"), constants, strict=True):
+            self.register_buffer(name, table)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """(image_embeds, text_embeds) or hidden, deepstack features, pool_weights where it ends."""
+        hidden = self._merge(tensors[0], tensors[1]) if self._begins else tensors[0]
+        added = tensors[2 if self._begins else 1 :]
+        for index, layer in enumerate(self.layers):
+            hidden = layer(
+                hidden, attention_mask=self.mask, position_embeddings=(self.cos, self.sin)
+            )
+            if index < self._stacked:
+                hidden = self._stack(hidden, added[index])
+        if not self._pools:
+            return hidden
+        return torch.matmul(tensors[-1].unsqueeze(1), self.norm(hidden)).squeeze(1)
+
+    def _merge(self, pictures: Tensor, text: Tensor) -> Tensor:
+        pieces: list[Tensor] = []
+        seen = place = 0
+        for start, end in self._spans:
+            # Of the sequence so far, what is no picture is text.
+            pieces.append(text[:, place : start - seen])
+            pieces.append(pictures[:, seen : seen + end - start])
+            place, seen = start - seen, seen + end - start
+        return torch.cat([*pieces, text[:, place:]], dim=1)
+
+    def _stack(self, hidden: Tensor, pictures: Tensor) -> Tensor:
+        pieces: list[Tensor] = []
+        seen = place = 0
+        for start, end in self._spans:
+            pieces.append(hidden[:, place:start])
+            pieces.append(hidden[:, start:end] + pictures[:, seen : seen + end - start])
+            place, seen = end, seen + end - start
+        return torch.cat([*pieces, hidden[:, place:]], dim=1)
+
+
+def decoder_part(
+    network: Network,
+    geometry: DecoderGeometry,
+    run: tuple[int, int],
+    stacked: int,
+    source: TensorSource,
+) -> nn.Module:
+    """Layers `run[0]` up to, not including, `run[1]`, with their weights."""
+    whole = network.empty()
+    model = whole.language_model
+    first, last = run
+    layers = [
+        network.filled(model.layers[index], f"language_model.layers.{index}.", source)
+        for index in range(first, last)
+    ]
+    norm = None
+    if last == len(model.layers):
+        post = geometry.tap == "post_norm"
+        norm = network.filled(model.norm, "language_model.norm.", source) if post else nn.Identity()
+    constants = geometry.constants(network, whole)
+    behind = max(0, min(last, stacked) - first)
+    return DecoderPart(geometry, constants, layers, norm, first == 0, behind).eval()
