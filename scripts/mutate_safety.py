@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 # What every child needs and no mutant changes is loaded once, here. Nothing of `safety` may be.
 import hypothesis.extra.numpy  # noqa: E402
@@ -42,7 +42,7 @@ WORKERS = 2
 HANGS_AFTER_S = 30.0
 OPTIONS = [
     "-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "-m", "not slow",
-    "--ignore=tests/safety/test_mutation.py",
+    "-p", "no:unraisableexception", "--ignore=tests/safety/test_mutation.py",
 ]  # fmt: skip
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
