@@ -14,6 +14,7 @@ VERBS = {
     "build": "recipe + checkpoint → plans for this machine, verified",
     "inspect": "what is in a directory of plans, what it was made from, does it fit here",
     "run": "drive the robot",
+    "doctor": "everything that must be true on this machine, each with its fix",
     "say": "a new instruction for a robot that runs",
     "status": "how a robot that runs is doing",
     "replay": "a recording once more through heads and safety: every command must come out equal",

@@ -1,0 +1,258 @@
+"""The doctor sees what is wrong with a machine made of files, and says how to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+from dynamixel_sdk import PacketHandler
+
+from neon_edge.config import CanBus, RobotConfig, SerialBus, load_robot
+from neon_edge.runtime.doctor import host, load, robot, wires
+from neon_edge.runtime.doctor.check import Check, Machine
+from tests.conftest import neon_edge
+
+SIM = load_robot("sim")
+CAN = next(bus for bus in SIM.buses if isinstance(bus, CanBus))
+SERIAL = next(bus for bus in SIM.buses if isinstance(bus, SerialBus))
+
+
+def rows(checks: Iterable[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+class Files:
+    """A machine's files, and programs that say what they are told to."""
+
+    def __init__(self, path: Path) -> None:
+        self.machine = Machine(path / "root")
+        self.programs = path / "bin"
+        self.programs.mkdir()
+
+    def put(self, name: str, text: str) -> None:
+        path = self.machine.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def program(self, name: str, prints: str) -> None:
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\ncat <<'END'\n{prints}\nEND\n")
+        path.chmod(0o755)
+
+    def link(self, name: str, flags: str = "0x1", queue: int = 1000, **facts: object) -> None:
+        self.put(f"/sys/class/net/{name}/type", "280\n")
+        self.put(f"/sys/class/net/{name}/flags", f"{flags}\n")
+        self.put(f"/sys/class/net/{name}/tx_queue_len", f"{queue}\n")
+        told = [{"ifname": name, "linkinfo": {"info_kind": "can", "info_data": facts}}]
+        self.program("ip", json.dumps(told))
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
+    made = Files(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.programs}:{os.environ['PATH']}")
+    return made
+
+
+def with_bus(bus: CanBus | SerialBus) -> RobotConfig:
+    return msgspec.structs.replace(SIM, buses=[bus])
+
+
+def can_robot() -> RobotConfig:
+    return with_bus(msgspec.structs.replace(CAN, channel="can0"))
+
+
+def test_a_can_link_as_the_set_up_script_leaves_it_is_well(files: Files) -> None:
+    files.link("can0", state="ERROR-ACTIVE", restart_ms=100, bittiming={"bitrate": 1_000_000})
+    found = rows(wires.buses(can_robot(), files.machine))
+    assert {check.outcome for check in found.values()} == {"ok"}
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "outcome", "fix"),
+    [
+        ({"flags": "0x0"}, "", "failed", "ip link set can0 up"),
+        ({"queue": 10}, " queue", "warning", "txqueuelen 1000"),
+        ({"restart_ms": 0}, " recovery", "warning", "restart-ms 100"),
+        ({"state": "BUS-OFF"}, " controller", "failed", "wiring"),
+        ({"bittiming": {"bitrate": 500_000}}, " bit rate", "failed", "setup_can.sh"),
+    ],
+)
+def test_what_is_wrong_with_a_can_link_is_named_with_its_fix(
+    files: Files, facts: dict[str, object], name: str, outcome: str, fix: str
+) -> None:
+    well: dict[str, object] = {"restart_ms": 100, "bittiming": {"bitrate": 1_000_000}}
+    files.link("can0", **{**well, **facts})  # type: ignore[arg-type]
+    check = rows(wires.buses(can_robot(), files.machine))[f"bus {CAN.name}{name}"]
+    assert check.outcome == outcome
+    assert fix in check.fix
+
+
+def test_an_interface_that_is_absent_or_no_can_fails(files: Files) -> None:
+    (check,) = wires.buses(can_robot(), files.machine)
+    assert (check.outcome, "no CAN interface can0" in check.found) == ("failed", True)
+    files.put("/sys/class/net/can0/type", "1")
+    (check,) = wires.buses(can_robot(), files.machine)
+    assert check.outcome == "failed"
+
+
+def test_a_slow_latency_timer_is_seen_through_a_lasting_name(files: Files) -> None:
+    files.put("/dev/ttyUSB3", "")
+    by_id = files.machine.path("/dev/serial/by-id/usb-FTDI")
+    by_id.parent.mkdir(parents=True)
+    by_id.symlink_to(files.machine.path("/dev/ttyUSB3"))
+    subject = with_bus(msgspec.structs.replace(SERIAL, channel="/dev/serial/by-id/usb-FTDI"))
+    name = f"bus {SERIAL.name}"
+    assert rows(wires.buses(subject, files.machine)).keys() == {name}
+    timer = "/sys/bus/usb-serial/devices/ttyUSB3/latency_timer"
+    for ms, outcome in ((16, "warning"), (1, "ok")):
+        files.put(timer, f"{ms}\n")
+        check = rows(wires.buses(subject, files.machine))[f"{name} latency timer"]
+        assert (check.outcome, f"{ms} ms" in check.found) == (outcome, True)
+    files.machine.path("/dev/ttyUSB3").unlink()
+    (check,) = wires.buses(subject, files.machine)
+    assert check.outcome == "failed"
+
+
+def test_clocks_and_power_mode_are_judged_where_there_are_any(files: Files) -> None:
+    (check,) = host.clocks(files.machine)
+    assert check.outcome == "ok"
+    assert list(host.power(files.machine)) == []
+    for core, governor in enumerate(("performance", "schedutil")):
+        files.put(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor", governor)
+        (check,) = host.clocks(files.machine)
+        assert check.outcome == ("ok" if core == 0 else "warning")
+    files.program("nvpmodel", "NV Power Mode: MODE_30W\n2")
+    (check,) = host.power(files.machine)
+    assert (check.outcome, check.fix) == ("warning", "sudo nvpmodel -m 0")
+    files.program("nvpmodel", "NV Power Mode: MAXN\n0")
+    (check,) = host.power(files.machine)
+    assert check.outcome == "ok"
+
+
+def test_real_time_is_tried_and_a_refusal_keeps_its_fix(files: Files) -> None:
+    assert {check.name for check in host.real_time(files.machine)} == {
+        "real-time priority", "locked memory"
+    }  # fmt: skip
+    refused = Refusing()
+    checks = rows(host.real_time(refused))
+    assert checks["real-time priority"].outcome == "warning"
+    assert "LimitRTPRIO" in checks["real-time priority"].fix
+    assert "LimitMEMLOCK" in checks["locked memory"].fix
+
+
+class Refusing(Machine):
+    """A machine whose limits give nothing."""
+
+    def told(self, *command: str) -> str | None:
+        program, flag, source = command
+        # Root may do anything: give the right up, then try.
+        limits = (
+            "import resource as r, os; r.setrlimit(r.RLIMIT_MEMLOCK, (0, 0)); "
+            "r.setrlimit(r.RLIMIT_RTPRIO, (0, 0)); os.getuid() or os.setuid(65534); "
+        )
+        return super().told(program, flag, source.replace("had = ", limits + "had = "))
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_can_frames_take_what_the_literature_says(size: int) -> None:
+    # Davis, Burns, Bril, Lukkien 2007: 55 + 10 s bits at worst with a short id, 80 + 10 s with a
+    # long one.
+    for extended, bits in ((False, 55 + 10 * size), (True, 80 + 10 * size)):
+        frames = load.CanFrames((size,), extended)
+        assert load.can_seconds(CAN, frames) == pytest.approx(bits / 1e6)
+
+
+class Wire:
+    """A port of the vendor's SDK that counts bytes."""
+
+    is_using = False
+    written = 0
+
+    def clearPort(self) -> None:  # noqa: N802
+        pass
+
+    def writePort(self, packet: list[int]) -> int:  # noqa: N802
+        self.written += len(packet)
+        return len(packet)
+
+    def setPacketTimeout(self, length: int) -> None:  # noqa: N802
+        pass
+
+    def setPacketTimeoutMillis(self, msec: float) -> None:  # noqa: N802
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 7, 29])
+def test_dynamixel_requests_have_the_bytes_that_the_vendor_s_sdk_sends(count: int) -> None:
+    wire, vendor = Wire(), PacketHandler(2.0)
+    goals = [byte for servo in range(count) for byte in (servo, 0, 8, 0, 0)]
+    vendor.syncWriteTxOnly(wire, 116, 4, goals, len(goals))
+    vendor.syncReadTx(wire, 126, 10, list(range(count)), count, False)
+    packets = load.SERIAL_FAMILIES["dynamixel"]
+    replies = 21 * count  # header 4, id, length 2, instruction, error, ten bytes, CRC 2
+    assert packets.fixed + packets.each * count - replies == wire.written
+
+
+def crowded(joints: int, bus: CanBus | SerialBus, rate_hz: float = 50.0) -> RobotConfig:
+    like = next(joint for joint in SIM.joints if joint.bus == bus.name)
+    same = [msgspec.structs.replace(like, name=f"j{n}") for n in range(joints)]
+    return msgspec.structs.replace(SIM, buses=[bus], joints=same, rate_hz=rate_hz)
+
+
+@pytest.mark.parametrize(
+    ("joints", "bus", "rate_hz", "percent", "outcome"),
+    [
+        (29, CAN, 50, 39, "ok"),
+        (29, CAN, 100, 78, "warning"),
+        (29, CAN, 200, 157, "failed"),
+        (29, msgspec.structs.replace(CAN, fd=True), 200, 64, "ok"),
+        (29, SERIAL, 50, 43, "ok"),
+        (29, SERIAL, 120, 104, "failed"),
+        (29, msgspec.structs.replace(SERIAL, fast_sync_read=True), 100, 62, "ok"),
+    ],
+)
+def test_what_cannot_fit_a_bus_is_refused_with_what_would(
+    joints: int, bus: CanBus | SerialBus, rate_hz: float, percent: int, outcome: str
+) -> None:
+    subject = crowded(joints, bus, rate_hz)
+    (check,) = load.bus_load(subject)
+    assert check.outcome == outcome
+    assert int(check.found.partition("%")[0]) == pytest.approx(percent, abs=3)
+    if outcome == "ok":
+        return
+    assert "rate_hz = " in check.fix
+    fitting = int(check.fix.partition("rate_hz = ")[2].split()[0])
+    (mended,) = load.bus_load(msgspec.structs.replace(subject, rate_hz=fitting))
+    assert mended.outcome == "ok"
+
+
+def test_a_motor_without_a_watchdog_is_named() -> None:
+    motor = msgspec.structs.replace(SIM.joints[3].motor, watchdog_ms=0)
+    joints = [*SIM.joints]
+    joints[3] = msgspec.structs.replace(joints[3], motor=motor)
+    (check,) = robot.watchdogs(msgspec.structs.replace(SIM, joints=joints))
+    assert check.outcome == "warning"
+    assert SIM.joints[3].name in check.found
+
+
+def test_the_whole_examination_of_the_simulated_robot(plans: Path) -> None:
+    outcome = neon_edge("doctor", "--robot", "sim", "--engines", str(plans), "--motors", "--json")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    found = {row["name"]: row for row in json.loads(outcome.stdout)}
+    assert found["motors"]["found"] == "29 answered, all inside their limits"
+    assert found["plan files"]["outcome"] == "ok"
+    assert found.keys() >= {"robot file", "real-time priority", "disk", "bus left_leg load"}
+
+
+def test_a_damaged_plan_and_an_absent_robot_fail_with_a_fix(plans: Path, tmp_path: Path) -> None:
+    outcome = neon_edge("doctor", "--robot", "sim", "--engines", str(tmp_path))
+    assert outcome.returncode == 1
+    assert "build them" in outcome.stdout
+    assert neon_edge("doctor", "--robot", "nobody").returncode == 1
+    assert neon_edge("doctor", "--motors").returncode == 2
