@@ -31,7 +31,7 @@ MOTORS: dict[str, Maker] = {
     "damiao": lambda k, **rest: DamiaoMotor(
         id=k, feedback_id=0x10 + k, position_max=12.5, velocity_max=30.0, torque_max=10.0, **rest
     ),
-    "robstride": lambda k, **rest: RobstrideMotor(id=k, model="rs02", **rest),
+    "robstride": lambda k, model="rs02", **rest: RobstrideMotor(id=k, model=model, **rest),
     "odrive": lambda k, **rest: OdriveMotor(id=k, gear=8.0, **rest),
     "moteus": lambda k, **rest: MoteusMotor(id=k, kp_max=60.0, kd_max=3.0, **rest),
     "cia402": lambda k, **rest: Cia402Motor(id=k, **rest),
