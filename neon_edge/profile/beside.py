@@ -6,10 +6,12 @@ own instant would measure the loop, and delay it. These wake between its ticks.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +20,14 @@ import msgspec
 from msgspec import Struct
 
 from neon_edge.clock import Clock
-from neon_edge.runtime.child import Stop
+from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.children import SINGLE_THREADED
 from neon_edge.telemetry.mapped import writer_pid
 from neon_edge.telemetry.reader import RingReader
 
 POLL_NS = 10_000_000
 STOP_S = 5.0
+_PR_SET_PDEATHSIG = 1
 
 
 class BesideSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +42,8 @@ class BesideSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """The control loop's ring; empty: no loop to keep clear of."""
     plans: list[str] = []
     """Directories of plans to run, for processes that run any."""
+    parent: int = 0
+    """The process that it must not outlive."""
 
     @property
     def period_ns(self) -> int:
@@ -53,9 +58,16 @@ class WakeUp(NamedTuple):
     start_ns: int
 
 
-def read_spec() -> BesideSpec:
-    """The JSON file that the command line names."""
-    return msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=BesideSpec)
+def run_beside(name: str, body: Callable[[BesideSpec, Stop], None]) -> int:
+    """Such a process's whole life: the JSON file that the command line names, until told to stop.
+
+    At real-time priority nobody may be forgotten, so the kernel ends it with its parent.
+    """
+    spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=BesideSpec)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != spec.parent:
+        return 0
+    return run_child(name, lambda stop: body(spec, stop))
 
 
 def origin(spec: BesideSpec, clock: Clock, stop: Stop) -> int | None:
@@ -92,7 +104,7 @@ def wake_ups(origin_ns: int, period_ns: int, clock: Clock, stop: Stop) -> Iterat
 def running(module: str, spec: BesideSpec, directory: Path) -> Iterator[None]:
     """Run `module` with `spec` for as long as the block; its ring must exist already."""
     path = directory / f"{module.rpartition('.')[2]}.json"
-    path.write_bytes(msgspec.json.encode(spec))
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, parent=os.getpid())))
     child = subprocess.Popen(
         [sys.executable, "-m", module, str(path)],
         stdin=subprocess.DEVNULL,

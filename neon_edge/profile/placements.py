@@ -21,8 +21,8 @@ from neon_edge.engine.contract import Engine
 from neon_edge.engine.manifest import EngineKind, Manifest, read_manifest
 from neon_edge.engine.plan import check_fits, open_heads_engine, this_machine
 from neon_edge.errors import ConfigWrong, NeonEdgeError
-from neon_edge.profile.beside import BesideSpec, origin, read_spec, wake_ups
-from neon_edge.runtime.child import Stop, run_child
+from neon_edge.profile.beside import BesideSpec, origin, run_beside, wake_ups
+from neon_edge.runtime.child import Stop
 from neon_edge.runtime.realtime import enter_real_time
 from neon_edge.telemetry.mapped import RingWriter
 
@@ -139,4 +139,4 @@ def run(spec: BesideSpec, stop: Stop) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_child("placements", lambda stop: run(read_spec(), stop)))
+    sys.exit(run_beside("placements", run))

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from neon_edge.clock import MonotonicClock
-from neon_edge.profile.beside import BesideSpec, origin, read_spec, wake_ups
-from neon_edge.runtime.child import Stop, run_child
+from neon_edge.profile.beside import BesideSpec, origin, run_beside, wake_ups
+from neon_edge.runtime.child import Stop
 from neon_edge.runtime.realtime import enter_real_time
 from neon_edge.telemetry.mapped import RingWriter
 
@@ -45,4 +45,4 @@ def run(spec: BesideSpec, stop: Stop) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_child("probe", lambda stop: run(read_spec(), stop)))
+    sys.exit(run_beside("probe", run))

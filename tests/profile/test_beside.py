@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from neon_edge.profile.beside import BesideSpec, origin, running, wake_ups
 from neon_edge.profile.probe import WakeRing
 from neon_edge.runtime.child import Stop
 from neon_edge.runtime.realtime import FIFO_PRIORITY
+from neon_edge.telemetry.mapped import writer_pid
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.telemetry.ring import TickRing
+from tests.conftest import ROOT
 
 MS = 1_000_000
 PERIOD = 5 * MS
@@ -65,6 +68,38 @@ def test_without_a_tick_a_stop_is_enough(tmp_path: Path) -> None:
     assert origin(spec, MonotonicClock(), stop) is None
 
 
+PARENT = """
+import sys
+from pathlib import Path
+from neon_edge.profile.beside import BesideSpec, running
+from neon_edge.profile.probe import WakeRing
+
+here = Path(sys.argv[1])
+WakeRing.create(here / "wakes.ring")
+with running("neon_edge.profile.probe", BesideSpec(100.0, str(here / "wakes.ring")), here):
+    sys.stdin.read()
+"""
+
+
+def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdin=subprocess.PIPE, cwd=ROOT
+    )
+    clock = MonotonicClock()
+    give_up_ns = clock.now_ns() + 30 * 10**9
+    ring, probe = tmp_path / "wakes.ring", 0
+    while not probe and clock.now_ns() < give_up_ns:
+        clock.sleep_until_ns(clock.now_ns() + 20 * MS)
+        probe = writer_pid(ring) if ring.exists() else 0
+    assert probe
+    parent.kill()
+    parent.communicate()
+    while Path(f"/proc/{probe}/exe").exists() and clock.now_ns() < give_up_ns:
+        clock.sleep_until_ns(clock.now_ns() + 20 * MS)
+    # What is left of it, if nobody has collected it, is a zombie and runs no program.
+    assert not Path(f"/proc/{probe}/exe").exists()
+
+
 def test_the_probe_measures_what_cyclictest_measures(tmp_path: Path) -> None:
     """Both at once, one priority and period: medians of one order of magnitude."""
     cyclictest = shutil.which("cyclictest")
@@ -73,7 +108,10 @@ def test_the_probe_measures_what_cyclictest_measures(tmp_path: Path) -> None:
     WakeRing.create(tmp_path / "wakes.ring")
     reader = RingReader(tmp_path / "wakes.ring")
     spec = BesideSpec(1e9 / PERIOD, str(tmp_path / "wakes.ring"))
+    clock = MonotonicClock()
     with running("neon_edge.profile.probe", spec, tmp_path):
+        while not reader.drain():
+            clock.sleep_until_ns(clock.now_ns() + 10 * MS)
         theirs = subprocess.run(
             [cyclictest, "-m", "-q", "-t1", f"-p{FIFO_PRIORITY}", f"-i{PERIOD // 1000}", "-D3",
              "-h100000"],
@@ -86,6 +124,6 @@ def test_the_probe_measures_what_cyclictest_measures(tmp_path: Path) -> None:
     ours = np.median(rows["start_ns"] - rows["due_ns"]) / 1e3
     counts = [(int(us), int(n)) for us, n in re.findall(r"^(\d{6}) (\d{6})$", theirs.stdout, re.M)]
     median = np.median(np.repeat(*zip(*counts, strict=True)))
-    assert len(rows) > 300
+    assert len(rows) > 100
     # A Python wake-up costs a few µs more than one in C.
     assert median / 10 <= ours <= 10 * (median + 5), f"{ours} µs here, {median} µs by cyclictest"
