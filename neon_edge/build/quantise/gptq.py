@@ -28,13 +28,9 @@ class GptqSettings:
     """Added to the Hessian's diagonal, in parts of its mean."""
     clips: int = 20
     """Scales tried a group, from its largest magnitude down to half of it; 1 is no search."""
-    rounds: int = 4
-    """Alternations between codes and scales afterwards; 0 is plain GPTQ."""
 
 
-def gptq(
-    matrix: Float32, hessian: Tensor, group: int, settings: GptqSettings
-) -> QuantisedLinear:
+def gptq(matrix: Float32, hessian: Tensor, group: int, settings: GptqSettings) -> QuantisedLinear:
     """(inputs, outputs) and the second moment of its inputs (inputs, inputs) → 4-bit groups."""
     weight = torch.from_numpy(matrix)
     importance = hessian.diagonal().clone()
@@ -97,7 +93,8 @@ def _inverse_root(hessian: Tensor, damping: float) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(damped)
         if int(failed) == 0:
             inverse = torch.cholesky_inverse(factor)
-            upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
-            if int(failed) == 0:
+            found = torch.linalg.cholesky_ex(inverse, upper=True)
+            if int(found.info) == 0:
+                upper: Tensor = found.L
                 return upper
     raise RuntimeError(f"a Hessian of {size} inputs has no Cholesky factor, however damped")

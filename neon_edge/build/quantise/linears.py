@@ -81,4 +81,4 @@ def matrix_of(linear: Linear, stored: Mapping[str, TensorProto]) -> Float32:
     """The weights as (inputs, outputs) float32."""
     array: npt.NDArray[Any] = numpy_helper.to_array(stored[linear.weight])
     matrix = array.T if linear.transposed else array
-    return np.ascontiguousarray(matrix, dtype=np.float32)
+    return np.array(matrix, np.float32, order="C")

@@ -109,6 +109,11 @@ class SmolLm:
         """Token ids of passages that share no sentence with `calibration`."""
         return [self.ids(text) for text in held_out_texts(count, seed)]
 
+    def short(self, count: int) -> list[Int64]:
+        """Token ids of single held-out sentences: little to average over."""
+        texts = held_out_texts(count, seed=1)
+        return [self.ids(text.split(". ")[0] + ".") for text in texts]
+
     def perplexity(self, hidden: Float32, ids: Int64) -> float:
         """Mean negative log-likelihood a token of `ids`, from last hidden states (1, T, width)."""
         with torch.no_grad():
