@@ -1,4 +1,4 @@
-"""`damiao-motor` makes the same command bytes, and reads our motors' feedback to the same values."""
+"""`damiao-motor` makes the same command bytes and reads our feedback to the same values."""
 
 from __future__ import annotations
 

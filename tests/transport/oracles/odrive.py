@@ -1,4 +1,4 @@
-"""`cantools` with the published message table, typed in DBC here, reads and makes the same frames."""
+"""`cantools`, with the published message table typed in DBC, makes and reads the same frames."""
 
 from __future__ import annotations
 
