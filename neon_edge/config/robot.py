@@ -121,6 +121,17 @@ class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """A joint measured further outside its limits than this refuses to start."""
 
 
+class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the heads are run: neon_edge/heads/, one file a strategy."""
+
+    strategy: Literal["fresh", "chunk", "ensemble"] = "fresh"
+    """fresh: every tick on fresh joint state. chunk: replay. ensemble: mean of overlapping ones."""
+    decay: NotNegative = 0.01
+    """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""
+    seed: int = 0
+    """Of the noise that heads sample from."""
+
+
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """The p99 figures that `profile` holds the robot to."""
 
@@ -146,6 +157,7 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """m/s, m/s, rad/s: forward, sideways, turn."""
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
+    heads: HeadsChoice = HeadsChoice()
 
     @property
     def joint_names(self) -> list[str]:

@@ -18,7 +18,8 @@ from neon_edge.engine.manifest import Manifest
 from neon_edge.engine.plan import open_heads_engine
 from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
-from neon_edge.heads.fresh import FreshHeads
+from neon_edge.heads.network import HeadNetwork
+from neon_edge.heads.strategy import Heads, open_strategy
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop
@@ -38,15 +39,15 @@ POLL_NS = 5_000_000
 WARM_UP_RUNS = 50
 
 
-def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> FreshHeads:
+def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Heads:
     """The heads on their engine, warmed up, so that no tick pays for the first run."""
     engine = open_heads_engine(directory, manifest.heads, manifest.machine)
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
-    heads = FreshHeads(engine, manifest.heads, robot.joint_names, sensors)
+    network = HeadNetwork(engine, manifest.heads, robot.joint_names, sensors, robot.heads.seed)
     for _ in range(WARM_UP_RUNS):
         engine.start()
         engine.wait()
-    return heads
+    return open_strategy(robot, network)
 
 
 def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | None:

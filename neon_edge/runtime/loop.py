@@ -26,7 +26,7 @@ class Stages(Protocol):
     def latest(self) -> Features | None:
         """The newest features."""
 
-    def decide(self, features: Features | None, joints: JointState, at_ns: int) -> Setpoint | None:
+    def decide(self, features: Features | None, joints: JointState, tick: Tick) -> Setpoint | None:
         """What the heads want."""
 
     def make_safe(
@@ -73,7 +73,7 @@ def control_loop(ticker: Ticker, stages: Stages) -> None:
     for tick in ticker.ticks():
         joints = stages.read()
         features = stages.latest()
-        setpoint = stages.decide(features, joints, tick.start_ns)
+        setpoint = stages.decide(features, joints, tick)
         command = stages.make_safe(setpoint, joints, features, tick.start_ns)
         sent = stages.write(command)
         stages.record(tick, joints, command, sent)

@@ -159,7 +159,7 @@ class _Rerun:
         health.faulty_joint = int(row["faulty_joint"])
         health.tilt_rad = float(row["tilt_rad"])
         health.stop_pressed = bool(row["stop_pressed"])
-        setpoint = self._heads.setpoint(features, joints, at_ns)
+        setpoint = self._heads.setpoint(features, joints, at_ns, number)
         command = self._safety.filter(setpoint, joints, features, health, at_ns)
         made = {
             "rung": np.uint8(command.rung),

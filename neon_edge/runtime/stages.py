@@ -5,7 +5,7 @@ from __future__ import annotations
 from neon_edge.clock import Clock
 from neon_edge.errors import NeonEdgeError
 from neon_edge.features.slot import SlotReader
-from neon_edge.heads.fresh import Heads
+from neon_edge.heads.strategy import Heads
 from neon_edge.runtime.health import HealthWatch
 from neon_edge.runtime.loop import Tick
 from neon_edge.runtime.observed import Observer
@@ -68,9 +68,11 @@ class RobotStages:
         self._slot_ns = self._clock.now_ns()
         return features
 
-    def decide(self, features: Features | None, joints: JointState, at_ns: int) -> Setpoint | None:
+    def decide(self, features: Features | None, joints: JointState, tick: Tick) -> Setpoint | None:
         """What the heads want."""
-        setpoint = self._setpoint = self._heads.setpoint(features, joints, at_ns)
+        setpoint = self._setpoint = self._heads.setpoint(
+            features, joints, tick.start_ns, tick.number
+        )
         self._heads_ns = self._clock.now_ns()
         return setpoint
 

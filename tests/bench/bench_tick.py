@@ -34,7 +34,7 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.config import load_robot
 from neon_edge.config.robot import RobotConfig
 from neon_edge.features.slot import SlotReader, SlotWriter, create_slot
-from neon_edge.heads.fresh import FreshHeads
+from neon_edge.heads.strategy import Heads
 from neon_edge.runtime.board import board
 from neon_edge.runtime.control import open_heads
 from neon_edge.runtime.health import HealthWatch, StopFlag, create_stop_flag
@@ -112,9 +112,7 @@ class MeteredStages:
         return result
 
 
-def run_ours(
-    robot: RobotConfig, heads: FreshHeads, width: int, directory: Path, ticks: int
-) -> Meter:
+def run_ours(robot: RobotConfig, heads: Heads, width: int, directory: Path, ticks: int) -> Meter:
     """The control process's own stages and loop."""
     clock, meter = MonotonicClock(), Meter()
     create_slot(directory / "slot", width)
@@ -145,7 +143,7 @@ def run_ours(
     return meter
 
 
-def run_plain(robot: RobotConfig, heads: FreshHeads, width: int, batch: bool, ticks: int) -> Meter:
+def run_plain(robot: RobotConfig, heads: Heads, width: int, batch: bool, ticks: int) -> Meter:
     """Read, ask the policy, write, sleep for what is left."""
     from tests.bench.plain_loop import PlainRobot
 
@@ -166,7 +164,7 @@ def run_plain(robot: RobotConfig, heads: FreshHeads, width: int, batch: bool, ti
             state = JointState(body.read(), zeros, zeros, seen)
             meter.part()
             meter.part()
-            setpoint = heads.setpoint(features, state, time.monotonic_ns())
+            setpoint = heads.setpoint(features, state, time.monotonic_ns(), number)
             meter.part()
             meter.part()
             assert setpoint is not None

@@ -7,6 +7,7 @@ from neon_edge.engine.contract import Array
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.heads.fresh import FreshHeads
+from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.order import driven_joints
 from neon_edge.types import Features, JointState
 
@@ -47,7 +48,7 @@ def manifest(names: list[str] = NAMES, steps: int = STEPS) -> HeadsManifest:
 
 
 def heads(engine: Recording, robot: list[str]) -> FreshHeads:
-    return FreshHeads(engine, manifest(), robot, {"imu": np.ones(9, np.float32)})
+    return FreshHeads(HeadNetwork(engine, manifest(), robot, {"imu": np.ones(9, np.float32)}))
 
 
 def joints(*position: float) -> JointState:
@@ -61,13 +62,13 @@ def features(value: float, sequence: int = 1) -> Features:
 
 def test_without_features_there_is_nothing_to_want() -> None:
     engine = Recording()
-    assert heads(engine, NAMES).setpoint(None, joints(0, 0, 0), 1) is None
+    assert heads(engine, NAMES).setpoint(None, joints(0, 0, 0), 1, 1) is None
     assert engine.runs == 0
 
 
 def test_joints_are_found_by_name_in_both_directions() -> None:
     robot = ["c", "spare", "a", "b"]
-    setpoint = heads(Recording(), robot).setpoint(features(10), joints(3, 99, 1, 2), 1)
+    setpoint = heads(Recording(), robot).setpoint(features(10), joints(3, 99, 1, 2), 1, 1)
     assert setpoint is not None
     assert setpoint.position.tolist() == [13, 0, 11, 12]
     assert setpoint.features_ns == 5
@@ -78,7 +79,7 @@ def test_the_head_runs_every_tick_on_fresh_joint_state_over_the_same_features() 
     strategy = heads(engine, NAMES)
     seen = features(1)
     for value in (0.1, 0.2, 0.3):
-        setpoint = strategy.setpoint(seen, joints(value, 0, 0), 1)
+        setpoint = strategy.setpoint(seen, joints(value, 0, 0), 1, 1)
         assert setpoint is not None
         assert setpoint.position[0] == pytest.approx(value + 1)
     assert engine.runs == 3
@@ -86,8 +87,8 @@ def test_the_head_runs_every_tick_on_fresh_joint_state_over_the_same_features() 
 
 def test_new_features_replace_old_ones() -> None:
     strategy = heads(Recording(), NAMES)
-    strategy.setpoint(features(1, 1), joints(0, 0, 0), 1)
-    setpoint = strategy.setpoint(features(2, 2), joints(0, 0, 0), 2)
+    strategy.setpoint(features(1, 1), joints(0, 0, 0), 1, 1)
+    setpoint = strategy.setpoint(features(2, 2), joints(0, 0, 0), 2, 2)
     assert setpoint is not None
     assert setpoint.position.tolist() == [2, 2, 2]
 
@@ -95,27 +96,27 @@ def test_new_features_replace_old_ones() -> None:
 def test_the_last_wanted_base_velocity_is_fed_back_but_never_a_nan() -> None:
     engine = Recording()
     strategy = heads(engine, NAMES)
-    strategy.setpoint(features(1, 1), joints(0, 0, 0), 1)
-    strategy.setpoint(features(1, 1), joints(0, 0, 0), 2)
+    strategy.setpoint(features(1, 1), joints(0, 0, 0), 1, 1)
+    strategy.setpoint(features(1, 1), joints(0, 0, 0), 2, 2)
     assert engine.inputs["joints"][0, 3:].tolist() == [1, 1, 1]
-    strategy.setpoint(features(float("nan"), 2), joints(0, 0, 0), 3)
-    strategy.setpoint(features(1, 3), joints(0, 0, 0), 4)
+    strategy.setpoint(features(float("nan"), 2), joints(0, 0, 0), 3, 3)
+    strategy.setpoint(features(1, 3), joints(0, 0, 0), 4, 4)
     assert engine.inputs["joints"][0, 3:].tolist() == [0, 0, 0]
 
 
 def test_a_missing_sensor_is_refused_by_name() -> None:
     with pytest.raises(ConfigWrong, match="trained with 'imu'"):
-        FreshHeads(Recording(), manifest(), NAMES, {})
+        HeadNetwork(Recording(), manifest(), NAMES, {})
 
 
 def test_a_sensor_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigWrong, match="another size"):
-        FreshHeads(Recording(), manifest(), NAMES, {"imu": np.ones(6, np.float32)})
+        HeadNetwork(Recording(), manifest(), NAMES, {"imu": np.ones(6, np.float32)})
 
 
 def test_a_plan_of_another_shape_is_refused() -> None:
     with pytest.raises(PlanUnfit, match="does not produce"):
-        FreshHeads(Recording(steps=3), manifest(), NAMES, {"imu": np.ones(9, np.float32)})
+        HeadNetwork(Recording(steps=3), manifest(), NAMES, {"imu": np.ones(9, np.float32)})
 
 
 def test_a_joint_the_robot_lacks_is_refused_with_the_nearest_name() -> None:
@@ -128,10 +129,11 @@ def test_noise_is_drawn_with_the_features_held_between_them_and_seeded() -> None
     def drawn(seed: int) -> list[Array]:
         engine = Recording()
         engine.inputs["noise"] = np.zeros((1, STEPS, 6), np.float32)
-        strategy = FreshHeads(engine, manifest(), NAMES, {"imu": np.ones(9, np.float32)}, seed)
+        network = HeadNetwork(engine, manifest(), NAMES, {"imu": np.ones(9, np.float32)}, seed)
+        strategy = FreshHeads(network)
         seen = []
         for tick, sequence in enumerate((1, 1, 2, 2)):
-            strategy.setpoint(features(0.0, sequence), joints(0, 0, 0), tick)
+            strategy.setpoint(features(0.0, sequence), joints(0, 0, 0), tick, tick)
             seen.append(engine.inputs["noise"].copy())
         return seen
 

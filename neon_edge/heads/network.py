@@ -1,0 +1,105 @@
+"""The heads on their engine: a robot's arrays in, a chunk in the checkpoint's columns out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neon_edge.engine.contract import Engine
+from neon_edge.engine.manifest import HeadsManifest
+from neon_edge.errors import ConfigWrong, PlanUnfit
+from neon_edge.heads.order import driven_joints
+from neon_edge.types import Features, Float32, Setpoint
+
+BASE = 3
+
+
+class HeadNetwork:
+    """One inference of the heads, and the map between their columns and a robot's joints.
+
+    `sensors` are the readings that the checkpoint was trained with, by name; they are copied into
+    the engine once, at start, and may be refreshed through `sensor`. Heads that sample get noise
+    from `seed`, drawn anew with each features and held until the next: a head that sampled anew at
+    every tick would tremble between its modes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        manifest: HeadsManifest,
+        joint_names: list[str],
+        sensors: dict[str, Float32],
+        seed: int = 0,
+    ) -> None:
+        self._engine = engine
+        self._noise = engine.inputs.get("noise")
+        self._chance = np.random.default_rng(seed)
+        self.driven = driven_joints(manifest.joint_names, joint_names)
+        """Where each of the checkpoint's joints stands in the robot's order."""
+        self.steps = manifest.steps
+        self.columns = len(manifest.joint_names) + (BASE if manifest.base_velocity else 0)
+        self._check_shapes()
+        self._pooled = engine.inputs["pooled"]
+        self._joints = engine.inputs.get("joints")
+        self.chunk: Float32 = engine.outputs["chunk"][0]
+        """(steps, columns), rad and SI velocities, overwritten by every run."""
+        self._position: Float32 = np.zeros(len(joint_names), dtype=np.float32)
+        self._base: Float32 = np.zeros(BASE, dtype=np.float32)
+        self._has_base = manifest.base_velocity
+        self._sequence = 0
+        for spec in manifest.sensors:
+            if spec.name not in sensors:
+                raise ConfigWrong(
+                    f"the checkpoint was trained with {spec.name!r}, and the robot has none",
+                    f"the robot file names {', '.join(sorted(sensors)) or 'no sensors'}",
+                    f"add a sensor called {spec.name!r} to the robot file",
+                )
+            self.sensor(spec.name, sensors[spec.name])
+
+    def _check_shapes(self) -> None:
+        shape = self._engine.outputs["chunk"].shape
+        if shape != (1, self.steps, self.columns):
+            raise PlanUnfit(
+                "the heads plan does not produce what its manifest says",
+                f"chunk {shape}, manifest (1, {self.steps}, {self.columns})",
+                "build the plans again",
+            )
+
+    def sensor(self, name: str, reading: Float32) -> None:
+        """Refresh one sensor's reading; raises `ConfigWrong` for another length."""
+        buffer = self._engine.inputs[name]
+        if buffer.size != np.size(reading):
+            raise ConfigWrong(
+                f"sensor {name!r} has another size than the checkpoint's",
+                f"{np.size(reading)} values against {buffer.size}",
+                "correct the sensor's value in the robot file",
+            )
+        np.copyto(buffer, np.reshape(reading, buffer.shape))
+
+    def run(self, features: Features, position: Float32) -> Float32:
+        """One inference on `features` and joint positions in the robot's order; gives `chunk`."""
+        if features.sequence != self._sequence:
+            self._pooled[0] = features.pooled
+            self._sequence = features.sequence
+            if self._noise is not None:
+                self._chance.standard_normal(dtype=np.float32, out=self._noise)
+        if self._joints is not None:
+            driven = len(self.driven)
+            self._joints[0, :driven] = position[self.driven]
+            if self._has_base:
+                # Nothing measures base velocity here, so the last one wanted stands in for it.
+                self._joints[0, driven:] = self._base
+        self._engine.start()
+        self._engine.wait()
+        return self.chunk
+
+    def setpoint(self, row: Float32, features: Features, at_ns: int) -> Setpoint:
+        """One row (columns,) as a setpoint in the robot's order; undriven joints keep 0.
+
+        The arrays of the result belong to the network until the next call.
+        """
+        self._position[self.driven] = row[: len(self.driven)]
+        if self._has_base:
+            base = row[len(self.driven) :]
+            # A NaN must not find its way back in: it would stay for ever.
+            self._base[:] = base if np.isfinite(base).all() else 0.0
+        return Setpoint(self._position, self._base, features.captured_ns, at_ns)

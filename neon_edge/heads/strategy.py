@@ -1,0 +1,42 @@
+"""How chunks become setpoints: chosen in the robot file, one small class each."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from neon_edge.config.robot import RobotConfig
+from neon_edge.heads.chunk import ChunkHeads
+from neon_edge.heads.ensemble import EnsembleHeads
+from neon_edge.heads.fresh import FreshHeads
+from neon_edge.heads.network import HeadNetwork
+from neon_edge.types import Features, JointState, Setpoint
+
+HISTORY_S = 2.0
+"""Older vision than this holds the robot long before."""
+
+
+class Heads(Protocol):
+    """What the loop needs of a strategy."""
+
+    driven: npt.NDArray[np.intp]
+    """Indices of the joints that the heads drive."""
+
+    def setpoint(
+        self, features: Features | None, joints: JointState, at_ns: int, tick: int
+    ) -> Setpoint | None:
+        """What the heads want at tick number `tick`, or None while nothing has been seen."""
+
+
+def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
+    """The strategy that the robot file names."""
+    match robot.heads.strategy:
+        case "fresh":
+            return FreshHeads(network)
+        case "chunk":
+            depth = round(HISTORY_S * robot.rate_hz)
+            return ChunkHeads(network, len(robot.joints), depth)
+        case "ensemble":
+            return EnsembleHeads(network, robot.heads.decay)
