@@ -13,6 +13,7 @@ import msgspec
 from neon_edge.config import load_robot
 from neon_edge.config.robot import RobotConfig
 from neon_edge.profile.observe import Beside, alone
+from neon_edge.runtime.metrics import about, served
 from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.rundir import RunDirectory
 from neon_edge.runtime.supervisor import Supervisor, prepare
@@ -28,6 +29,7 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="stop after this long")
     parser.add_argument("--backbone-threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--record", type=Path, help="record the run as an MCAP file")
+    parser.add_argument("--metrics", help="serve Prometheus at [HOST:]PORT; loopback by default")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no live line")
 
@@ -57,7 +59,9 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace, beside: Beside = 
             robot = with_channels(robot, body.channels)
             spec = msgspec.structs.replace(spec, robot=robot)
         live = sys.stderr.isatty() and not options.quiet
-        supervisor = Supervisor(spec, manifest, _draw if live else lambda _: None, options.record)
+        metrics = opened.enter_context(served(options.metrics, about(manifest, robot.name)))
+        draw = _draw if live else lambda _: None
+        supervisor = Supervisor(spec, manifest, draw, options.record, metrics)
         with beside(spec, manifest):
             report = supervisor.run()
         if live:

@@ -22,6 +22,7 @@ from neon_edge.runtime.children import FINAL, RESTARTS, Child
 from neon_edge.runtime.conversation import Conversation
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.health import create_stop_flag
+from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
@@ -49,10 +50,12 @@ class Supervisor:
         manifest: Manifest,
         on_status: Callable[[str], None],
         record: Path | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._spec = spec
         self._manifest = manifest
         self._on_status = on_status
+        self._metrics = metrics
         self._clock: Clock = MonotonicClock()
         self._stopping = False
         self.warnings: list[str] = []
@@ -149,11 +152,21 @@ class Supervisor:
         passes = self._passes.newest(self._passes.drain())
         for event in self._ladder.seen_in(ticks):
             self._events.say(event)
+        if self._metrics is not None:
+            self._metrics.look(ticks, passes, self._gauges())
         if self._recorder is not None:
             self._recorder.look(ticks, passes, self._events.take())
             if self._recorder.failure and not self._recording_lost:
                 self._recording_lost = True
                 self._warn("recording", f"recording stopped: {self._recorder.failure}")
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "control_restarts_total": self.control.restarts,
+            "backbone_restarts_total": self.backbone.restarts,
+            "rows_lost_total": self._ticks.lost + self._passes.lost,
+            "rows_not_recorded_total": self._recorder.dropped if self._recorder else 0,
+        }
 
     def _stop_recording(self) -> None:
         if self._recorder is None:
