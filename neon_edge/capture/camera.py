@@ -7,7 +7,7 @@ from typing import Protocol
 
 from neon_edge.clock import Clock
 from neon_edge.config.robot import Camera as CameraConfig
-from neon_edge.config.robot import ClipCamera
+from neon_edge.config.robot import ClipCamera, LiveCamera
 from neon_edge.types import CameraFrame
 
 
@@ -37,3 +37,7 @@ def open_camera(config: CameraConfig, clock: Clock) -> Camera:
             from neon_edge.capture.replay import open_clip
 
             return open_clip(config, clock)
+        case LiveCamera():
+            from neon_edge.capture.live import open_live
+
+            return open_live(config, clock)

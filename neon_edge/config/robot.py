@@ -69,7 +69,18 @@ class ClipCamera(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
     path: str
 
 
-Camera = ClipCamera
+class LiveCamera(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="live"):
+    """A camera that FFmpeg can open, such as /dev/video0 by V4L2."""
+
+    name: str
+    source: str
+    format: str = "v4l2"
+    """FFmpeg's input format; empty lets it guess, as for network streams."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Of that format: video_size, framerate, input_format, rtsp_transport, …"""
+
+
+Camera = ClipCamera | LiveCamera
 
 
 class FixedSensor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed"):

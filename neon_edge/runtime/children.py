@@ -19,6 +19,9 @@ STEADY_NS = 60_000_000_000
 FINAL = frozenset(error.exit_code for error in (UsageWrong, DeviceMissing, BusFailed, ConfigWrong))
 """Exit codes that a restart does not mend."""
 
+FINAL_ONCE_RUNNING = FINAL - {DeviceMissing.exit_code}
+"""A camera that was there may come back."""
+
 SINGLE_THREADED = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 }
@@ -31,8 +34,9 @@ class Child:
     Each restart waits twice as long as the one before, up to 16 s.
     """
 
-    def __init__(self, name: str, spec: Path, clock: Clock) -> None:
+    def __init__(self, name: str, spec: Path, clock: Clock, final: frozenset[int] = FINAL) -> None:
         self.name = name
+        self._final = final
         self.restarts = 0
         self._spec = spec
         self._clock = clock
@@ -79,7 +83,7 @@ class Child:
 
     def may_restart(self) -> bool:
         """Dead, worth another try, and the wait is over."""
-        if self.code is None or self.code in FINAL or self.restarts >= RESTARTS:
+        if self.code is None or self.code in self._final or self.restarts >= RESTARTS:
             return False
         wait_ns = RESTART_AFTER_NS << min(max(self._quick - 1, 0), 5)
         return self._clock.now_ns() - self._died_ns >= wait_ns

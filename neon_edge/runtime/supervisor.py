@@ -18,7 +18,7 @@ from neon_edge.engine.manifest import Manifest
 from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.board import board
-from neon_edge.runtime.children import FINAL, RESTARTS, Child
+from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, Child
 from neon_edge.runtime.conversation import Conversation
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.health import create_stop_flag
@@ -83,7 +83,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         begun_ns = self._clock.now_ns()
         self.control = control = Child("control", self._path, self._clock)
-        self.backbone = backbone = Child("backbone", self._path, self._clock)
+        self.backbone = backbone = Child("backbone", self._path, self._clock, FINAL_ONCE_RUNNING)
         try:
             while control.code is None or self._revive_control(begun_ns):
                 if self._stopping:
