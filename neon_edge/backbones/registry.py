@@ -10,6 +10,7 @@ from neon_edge.backbones.contract import Adaptor
 from neon_edge.errors import ConfigWrong
 
 _FAMILIES = {
+    "qwen3_vl": "neon_edge.backbones.qwen3_vl:Qwen3VL",
     "qwen_omni": "neon_edge.backbones.qwen_omni:QwenOmni",
     "qwen_vl": "neon_edge.backbones.qwen_vl:QwenVL",
 }

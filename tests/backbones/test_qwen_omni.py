@@ -27,6 +27,7 @@ PROMPT = Prompt(
 VISION_START = {
     "qwen_omni_tiny": "<|vision_bos|>",
     "qwen_vl_tiny": "<|vision_start|>",
+    "cosmos_reason2_tiny": "<|vision_start|>",
 }
 
 
@@ -57,7 +58,7 @@ def test_parts_chain_and_leave_three_tensors_to_the_host() -> None:
     assert shapes["pooled"] == [1, 2048]
 
 
-@pytest.mark.parametrize("name", ["qwen_omni_tiny", "qwen_vl_tiny"])
+@pytest.mark.parametrize("name", ["qwen_omni_tiny", "qwen_vl_tiny", "cosmos_reason2_tiny"])
 def test_positions_ahead_of_the_instruction_never_move(name: str) -> None:
     from neon_edge.backbones.qwen import QwenFamily
     from neon_edge.backbones.qwen_decoder import DecoderGeometry
@@ -79,7 +80,7 @@ def test_positions_ahead_of_the_instruction_never_move(name: str) -> None:
         positions = network.positions(model, whole[:, :real], grid)
         assert torch.equal(positions, padded[:, :, :real])
     tokens = image.picture_tokens + 96
-    assert fixed.shape == (1, tokens, 32)
+    assert fixed.shape == (1, tokens, adaptor.config.text.head)
     assert torch.isfinite(mask).all()
     assert (mask[0, 0].triu(1) <= -1e38).sum() == tokens * (tokens - 1) / 2
 
