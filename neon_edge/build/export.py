@@ -14,11 +14,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 from tokenizers import Tokenizer
 
 from neon_edge.backbones import Adaptor, PartPlan
 from neon_edge.build.graph import export_graph
-from neon_edge.build.recipe import Recipe
+from neon_edge.build.islands import lint_islands
+from neon_edge.build.recipe import Precision, Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
 from neon_edge.engine.files import sha256_file
@@ -43,7 +45,9 @@ def export_backbone(
     tokenizer.save(str(directory / TOKENIZER))
     prompt = tokenised(adaptor, tokenizer, recipe.text.cut.text_tokens)
     write_embeddings(recipe, source, directory / EMBEDDINGS)
-    parts = [write_part(plan, source, directory) for plan in adaptor.parts(prompt)]
+    parts = [
+        write_part(plan, source, directory, recipe.text.precision) for plan in adaptor.parts(prompt)
+    ]
     text, image, digest = recipe.text, adaptor.image, source.sha256
     return BackboneManifest(
         recipe=text.name,
@@ -63,10 +67,14 @@ def export_backbone(
     )
 
 
-def write_part(plan: PartPlan, source: Weights, directory: Path) -> Part:
+def write_part(
+    plan: PartPlan, source: Weights, directory: Path, precision: Precision = "fp32"
+) -> Part:
     """Make one part's module, write its graph, let both go."""
     file = directory / f"{plan.name}.onnx"
-    export_graph(plan.module(source), plan, file)
+    export_graph(plan.module(source), plan, file, precision)
+    if precision != "fp32":
+        lint_islands(onnx.load(file, load_external_data=False))
     # The exporter leaves cycles behind that hold every weight; the next part needs the room.
     gc.collect()
     return Part(
@@ -82,10 +90,12 @@ def write_embeddings(recipe: Recipe, source: Weights, path: Path) -> None:
     """The embedding table (vocabulary, width) as .npy, to be memory-mapped on the robot."""
     table = source.tensor(recipe.adaptor.embedding).numpy()
     dtype = np.dtype(recipe.text.embeddings)
-    if np.abs(table).max() > np.finfo(dtype).max:
+    # Both ends and not the magnitudes: no copy of a table of gigabytes for one number.
+    largest = max(float(table.max()), -float(table.min()))
+    if largest > np.finfo(dtype).max:
         raise ConfigWrong(
             "the embedding table does not fit its recipe's type",
-            f"largest magnitude {np.abs(table).max():.3g}, {dtype} ends at {np.finfo(dtype).max}",
+            f"largest magnitude {largest:.3g}, {dtype} ends at {np.finfo(dtype).max}",
             'set embeddings = "float32"',
         )
     np.save(path, table.astype(dtype, copy=False))

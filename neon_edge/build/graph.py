@@ -13,7 +13,10 @@ from typing import Any
 import torch
 
 from neon_edge.backbones import PartPlan
+from neon_edge.build.precision import halve
+from neon_edge.build.recipe import Precision
 from neon_edge.engine.files import weights_of
+from neon_edge.errors import ConfigWrong
 
 OPSET = 18
 """The exporter's own, so that nothing is converted; TensorRT 10.3 reads up to 20."""
@@ -23,8 +26,13 @@ _INLINE_LIMIT_BYTES = 1 << 30
 """A protobuf file ends at 2 GiB; well before that, weights move into a file of their own."""
 
 
-def export_graph(module: torch.nn.Module, plan: PartPlan, path: Path) -> None:
-    """Write `module` to `path`, and to `weights_of(path)` what is too large for one file."""
+def export_graph(
+    module: torch.nn.Module, plan: PartPlan, path: Path, precision: Precision = "fp32"
+) -> None:
+    """Write `module` to `path`, and to `weights_of(path)` what is too large for one file.
+
+    Raises `ConfigWrong` where `precision` cannot hold a weight.
+    """
     arguments = tuple(
         torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in plan.inputs
     )
@@ -42,6 +50,8 @@ def export_graph(module: torch.nn.Module, plan: PartPlan, path: Path) -> None:
     if program is None:
         raise RuntimeError("the exporter returned nothing")
     _strip(program.model)
+    if precision != "fp32":
+        halve(program.model, precision)
     _save(program.model, path)
 
 
@@ -91,6 +101,16 @@ def _save(model: Any, path: Path) -> None:
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values())
     beside = weights_of(path)
     beside.unlink(missing_ok=True)
-    onnx_ir.save(
-        model, str(path), external_data=beside.name if size > _INLINE_LIMIT_BYTES else None
-    )
+    external = beside.name if size > _INLINE_LIMIT_BYTES else None
+    try:
+        onnx_ir.save(model, str(path), external_data=external)
+    except onnx_ir.serde.SerdeError as failure:
+        raise _said_by_us(failure) from None
+
+
+def _said_by_us(failure: BaseException) -> BaseException:
+    """The refusal of a weight, out of the library's own wrapping."""
+    cause: BaseException | None = failure
+    while cause is not None and not isinstance(cause, ConfigWrong):
+        cause = cause.__cause__
+    return cause or failure

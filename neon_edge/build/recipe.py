@@ -29,6 +29,23 @@ class Gates(Struct, frozen=True, forbid_unknown_fields=True):
     """Largest joint error in rad (rad/s or m/s for base velocities)."""
 
 
+class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the Linears are quantised, and what the result must reach. See `build.quantise`."""
+
+    to: Literal["none", "int8", "int4", "auto"] = "none"
+    skip: list[str] = []
+    """Linears, as PART/NAME, that stay in float whatever the gate says."""
+    skip_share: Annotated[float, Meta(ge=0, le=1)] = 0.15
+    """Part of the Linear weights that may stay in float."""
+    samples: Annotated[int, Meta(ge=2)] = 16
+    """Moments to calibrate on."""
+    seed: int = 0
+    cosine: Annotated[float, Meta(gt=0, lt=1)] = 0.99
+    """Least cosine of a sample's pooled features with the float network's."""
+    joint_p99_rad: Positive = 0.02
+    joint_max_rad: Positive = 0.05
+
+
 class _Family(Struct):
     family: str
 
@@ -50,6 +67,7 @@ class RecipeText(Struct, Generic[Config], frozen=True, forbid_unknown_fields=Tru
     precision: Precision = "fp32"
     embeddings: Literal["float32", "float16"] = "float32"
     """How the embedding table is stored; rows are widened when they are gathered."""
+    quantise: Quantise = Quantise()
 
 
 class Recipe:
@@ -99,12 +117,6 @@ def load_recipe(name: str | Path) -> Recipe:
     path = find_recipe(name)
     family = adaptor_class(_family(path))
     text = decode_toml(path, RecipeText[family.config_type])  # type: ignore[name-defined]
-    if text.precision != "fp32":
-        raise ConfigWrong(
-            f"{path}: precision {text.precision!r} cannot be built yet",
-            "the export writes fp32 graphs only",
-            'set precision = "fp32"',
-        )
     return Recipe(text, path.parent)
 
 
