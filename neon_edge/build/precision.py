@@ -175,7 +175,9 @@ def _widen(graph: ir.Graph, value: ir.Value, halves: set[ir.Node], is_output: bo
     wide = _cast(value, ir.DataType.FLOAT, name if is_output else f"{name}_wide")
     maker = value.producer()
     assert maker is not None
-    maker.append(wide.producer())
+    cast = wide.producer()
+    assert cast is not None
+    maker.append(cast)
     for use in outside:
         use.node.replace_input_with(use.idx, wide)
     if is_output:
