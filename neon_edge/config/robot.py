@@ -166,6 +166,11 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     rate_hz: Annotated[float, Meta(gt=0, le=1000)] = 50.0
     base_velocity_limits: tuple[float, float, float] = (1.5, 0.5, 1.0)
     """m/s, m/s, rad/s: forward, sideways, turn."""
+    stop: Literal["relax", "hold", "damp"] = "relax"
+    """The motion of a stop that was asked for: torque off at once, or after `stop_s` of holding the
+    pose or of damping. Families without damping are off from its first tick."""
+    stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
+    """Time to take the robot's weight before the torque goes off."""
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
     heads: HeadsChoice = HeadsChoice()

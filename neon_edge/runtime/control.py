@@ -22,7 +22,7 @@ from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.strategy import Heads, open_strategy
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.health import HealthWatch, StopFlag
-from neon_edge.runtime.loop import Ticker, control_loop
+from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
 from neon_edge.runtime.observed import Observer
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
@@ -112,6 +112,9 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))
         try:
             control_loop(ticker, stages)
+            if spec.robot.stop != "relax":
+                stages.stop = spec.robot.stop
+                stopping_motion(ticker, stages, round(spec.robot.stop_s * spec.robot.rate_hz))
         finally:
             robot.disable()
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))

@@ -52,25 +52,50 @@ class Ticker:
         self.period_ns = round(1e9 / rate_hz)
         self._clock = clock
         self._limit = limit
+        self._origin_ns = 0
+        self._number = 0
         self.stopping = False
         """Set from a signal; the tick under way is finished."""
 
     def ticks(self) -> Iterator[Tick]:
         """Yield ticks until `limit` periods have passed or `stopping` is set."""
-        origin_ns = self._clock.now_ns() + self.period_ns
-        number = 0
-        while not self.stopping and (self._limit is None or number < self._limit):
-            self._clock.sleep_until_ns(origin_ns + number * self.period_ns)
-            start_ns = self._clock.now_ns()
-            # Woken whole periods late, this is the tick of the period that is now.
-            number = max(number, (start_ns - origin_ns) // self.period_ns)
-            yield Tick(number, origin_ns + number * self.period_ns, start_ns)
-            number = max(number + 1, (self._clock.now_ns() - origin_ns) // self.period_ns)
+        self._origin_ns = self._clock.now_ns() + self.period_ns
+        self._number = 0
+        while not self.stopping and (self._limit is None or self._number < self._limit):
+            yield self._awaited()
+            self._advance()
+
+    def linger(self, periods: int) -> Iterator[Tick]:
+        """Go on for so many periods behind the last of `ticks`, on the same grid."""
+        end = self._number + periods
+        while self._number < end:
+            yield self._awaited()
+            self._advance()
+
+    def _awaited(self) -> Tick:
+        self._clock.sleep_until_ns(self._origin_ns + self._number * self.period_ns)
+        start_ns = self._clock.now_ns()
+        # Woken whole periods late, this is the tick of the period that is now.
+        self._number = max(self._number, (start_ns - self._origin_ns) // self.period_ns)
+        return Tick(self._number, self._origin_ns + self._number * self.period_ns, start_ns)
+
+    def _advance(self) -> None:
+        now = (self._clock.now_ns() - self._origin_ns) // self.period_ns
+        self._number = max(self._number + 1, now)
 
 
 def control_loop(ticker: Ticker, stages: Stages) -> None:
     """Run until the ticker ends. The caller owns start-up, faults and the stopping motion."""
-    for tick in ticker.ticks():
+    _run(ticker.ticks(), stages)
+
+
+def stopping_motion(ticker: Ticker, stages: Stages, periods: int) -> None:
+    """Go on behind `control_loop` for so many periods; the stages know that it is a stop."""
+    _run(ticker.linger(periods), stages)
+
+
+def _run(ticks: Iterator[Tick], stages: Stages) -> None:
+    for tick in ticks:
         joints = stages.read()
         features = stages.latest()
         setpoint = stages.decide(features, joints, tick)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from neon_edge.runtime.events import Event
-from neon_edge.runtime.observed import Kind
+from neon_edge.runtime.observed import TICKS
 from neon_edge.safety.watch import Cause
 from neon_edge.telemetry.mapped import Fields, Rows, fields_text
 from neon_edge.telemetry.recording import Channel, Message
@@ -84,7 +84,7 @@ def from_observed(rows: Rows, joints: Sequence[str]) -> Iterator[Message]:
     for at, row in enumerate(rows):
         at_ns = int(row["at_ns"])
         yield Message(ROWS, at_ns, row.tobytes())
-        if row["kind"] != Kind.TICK:
+        if row["kind"] not in TICKS:
             continue
         state: dict[str, Any] = {
             name: named(name, at) for name in ("position", "velocity", "torque")

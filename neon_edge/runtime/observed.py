@@ -28,6 +28,11 @@ class Kind(IntEnum):
     ARM = 2
     """Armed where it stood: `position`."""
     DISARM = 3
+    UNASKED = 4
+    """A tick on which the heads were not asked: the robot holds, to be stopped."""
+
+
+TICKS = (Kind.TICK, Kind.UNASKED)
 
 
 _PER_JOINT = (
@@ -103,10 +108,11 @@ class Observer:
         features: Features | None,
         health: Health,
         command: JointCommand,
+        kind: Kind = Kind.TICK,
     ) -> None:
         """One tick, after its commands are sent."""
         at = self._at
-        at["kind"][0], at["number"][0], at["at_ns"][0] = Kind.TICK, number, command.at_ns
+        at["kind"][0], at["number"][0], at["at_ns"][0] = kind, number, command.at_ns
         at["sequence"][0] = 0 if features is None else features.sequence
         at["features_ns"][0] = 0 if features is None else features.captured_ns
         at["faulty_joint"][0], at["bus_missing"][0] = health.faulty_joint, health.bus_missing

@@ -120,7 +120,7 @@ class _Rerun:
                 self._safety.start(measured, int(row["at_ns"]))
             case Kind.DISARM:
                 self._safety.disarm()
-            case Kind.TICK:
+            case Kind.TICK | Kind.UNASKED:
                 self._tick(row)
 
     def _keep(self, row: np.void) -> None:
@@ -159,7 +159,9 @@ class _Rerun:
         health.faulty_joint = int(row["faulty_joint"])
         health.tilt_rad = float(row["tilt_rad"])
         health.stop_pressed = bool(row["stop_pressed"])
-        setpoint = self._heads.setpoint(features, joints, at_ns, number)
+        setpoint = None
+        if row["kind"] == Kind.TICK:
+            setpoint = self._heads.setpoint(features, joints, at_ns, number)
         command = self._safety.filter(setpoint, joints, features, health, at_ns)
         made = {
             "rung": np.uint8(command.rung),

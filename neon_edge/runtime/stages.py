@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from neon_edge.clock import Clock
 from neon_edge.errors import NeonEdgeError
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.strategy import Heads
 from neon_edge.runtime.health import HealthWatch
 from neon_edge.runtime.loop import Tick
-from neon_edge.runtime.observed import Observer
+from neon_edge.runtime.observed import Kind, Observer
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot
@@ -43,6 +45,8 @@ class RobotStages:
         self._features: Features | None = None
         self._setpoint: Setpoint | None = None
         self._seen_health = Health()
+        self.stop: Literal["", "hold", "damp"] = ""
+        """The stopping motion, once it has begun."""
         self.arming = False
         """Set from a signal: a person wants the robot to move again."""
         self.enabling = 0
@@ -69,18 +73,19 @@ class RobotStages:
         return features
 
     def decide(self, features: Features | None, joints: JointState, tick: Tick) -> Setpoint | None:
-        """What the heads want."""
-        setpoint = self._setpoint = self._heads.setpoint(
-            features, joints, tick.start_ns, tick.number
-        )
+        """What the heads want; nothing while the robot holds for a stop."""
+        self._setpoint = None
+        if self.stop != "hold":
+            self._setpoint = self._heads.setpoint(features, joints, tick.start_ns, tick.number)
         self._heads_ns = self._clock.now_ns()
-        return setpoint
+        return self._setpoint
 
     def make_safe(
         self, setpoint: Setpoint | None, joints: JointState, features: Features | None, at_ns: int
     ) -> JointCommand:
         """What may be sent."""
         health = self._seen_health = self._health.now()
+        health.stop_pressed |= self.stop == "damp"
         command = self._safety.filter(setpoint, joints, features, health, at_ns)
         self._safety_ns = self._clock.now_ns()
         return command
@@ -112,7 +117,13 @@ class RobotStages:
         )
         if self._observer is not None:
             self._observer.tick(
-                tick.number, self._setpoint, joints, self._features, self._seen_health, command
+                tick.number,
+                self._setpoint,
+                joints,
+                self._features,
+                self._seen_health,
+                command,
+                Kind.UNASKED if self.stop == "hold" else Kind.TICK,
             )
         if self.arming:
             self.arming = False
