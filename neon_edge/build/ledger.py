@@ -1,0 +1,148 @@
+"""Which steps of a build are done, so that one that was interrupted goes on where it stood.
+
+    DIR.part/steps.json    key of the whole build, and per step: its result, its files' hashes
+
+A step counts when its files are on the disk and the ledger says so, in that order; a file that was
+cut short, changed or lost makes its step run again. Another key starts from nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from neon_edge.engine.files import sha256_file, weights_of
+from neon_edge.errors import ConfigWrong
+
+FILE_NAME = "steps.json"
+
+Result = TypeVar("Result")
+Tell = Callable[[str], None]
+
+
+class Step(str):
+    """What a build does now, as text, and how far it is."""
+
+    number: int
+    total: int
+
+    def __new__(cls, text: str, number: int, total: int) -> Step:
+        """`number` counts from 1 to `total`."""
+        step = super().__new__(cls, text)
+        step.number, step.total = number, total
+        return step
+
+
+class _Done(Struct, frozen=True, forbid_unknown_fields=True):
+    files: dict[str, str]
+    result: Any
+
+
+class _Steps(Struct, forbid_unknown_fields=True):
+    key: str
+    done: dict[str, _Done] = field(default_factory=dict)
+
+
+class Ledger:
+    """The steps of one build in `directory`, which is emptied unless it is of the same `key`."""
+
+    def __init__(self, directory: Path, key: str, total: int, tell: Tell) -> None:
+        self.directory = directory
+        self._total = total
+        self._tell = tell
+        self._number = 0
+        self._path = directory / FILE_NAME
+        self._steps = _read(self._path, key)
+        if not self._steps.done:
+            shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def step(
+        self,
+        name: str,
+        kind: type[Result],
+        make: Callable[[], Result],
+        files: Callable[[Result], Sequence[str]],
+    ) -> Result:
+        """The result of `make`, or of the time it last ran to its end.
+
+        `files` says what it wrote into the directory. Raises `ConfigWrong` when the disk is full.
+        """
+        self._number += 1
+        done = self._steps.done.get(name)
+        if done is not None and self._unchanged(done):
+            self._tell(Step(f"{name}: done before", self._number, self._total))
+            return msgspec.convert(done.result, kind)
+        self._tell(Step(name, self._number, self._total))
+        try:
+            result = make()
+            self._record(name, result, files(result))
+        except OSError as failure:
+            raise _no_room(self.directory, failure) from failure
+        return result
+
+    def close(self) -> None:
+        """The build is whole: forget its steps."""
+        self._path.unlink(missing_ok=True)
+
+    def _unchanged(self, done: _Done) -> bool:
+        return all(
+            (self.directory / name).is_file() and sha256_file(self.directory / name) == digest
+            for name, digest in done.files.items()
+        )
+
+    def _record(self, name: str, result: Any, files: Sequence[str]) -> None:
+        digests = {}
+        for file in files:
+            for path in (self.directory / file, weights_of(self.directory / file)):
+                if path.exists():
+                    _to_disk(path)
+            digests[file] = sha256_file(self.directory / file)
+        self._steps.done[name] = _Done(digests, msgspec.to_builtins(result))
+        partial = self._path.with_name(FILE_NAME + ".part")
+        partial.write_bytes(msgspec.json.encode(self._steps))
+        _to_disk(partial)
+        partial.replace(self._path)
+
+
+def key_of(*facts: object) -> str:
+    """Hex digest of all that a build is made from: texts, numbers, hashes, structs."""
+    return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
+
+
+def sources_key(*folders: Path) -> str:
+    """Hex digest of the code in `folders`: what an older version wrote is not taken up again."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path, key: str) -> _Steps:
+    try:
+        steps = msgspec.json.decode(path.read_bytes(), type=_Steps)
+    except (OSError, msgspec.MsgspecError):
+        return _Steps(key)
+    return steps if steps.key == key else _Steps(key)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _no_room(directory: Path, failure: OSError) -> ConfigWrong:
+    free = shutil.disk_usage(directory).free if directory.exists() else 0
+    return ConfigWrong(
+        "the build cannot write its files",
+        f"{failure.strerror or failure}: {directory}, {free / 2**30:.1f} GiB free",
+        "make room and run the same command again: it goes on where it stopped",
+    )
