@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from neon_edge.clock import MonotonicClock
+from neon_edge.runtime.rundir import sweep
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.types import Rung
 from tests.conftest import ROOT
@@ -25,12 +27,26 @@ def wait_s(seconds: float) -> None:
 class Live:
     """`neon-edge run --robot sim`, and its children by name."""
 
+    started: ClassVar[list[Live]] = []
+    """Every run of the test that runs now; see conftest.py."""
+
     def __init__(self, plans: Path, *arguments: str, robot: str = "sim") -> None:
+        Live.started.append(self)
         self.run = subprocess.Popen(
             [sys.executable, "-m", "neon_edge", "run", "--robot", robot, "--engines", str(plans),
              "--json", *arguments],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def destroy(self) -> None:
+        """Kill it and every child. They hold the pipes that `communicate` waits for."""
+        if self.run.poll() is None:
+            self.run.kill()
+        for name in ("runtime.control", "runtime.backbone", "sim.main"):
+            pattern = f"neon_edge.{name} /dev/shm/neon-edge-{self.run.pid}-"
+            subprocess.run(["pkill", "-9", "-f", pattern], check=False)
+        self.run.communicate()
+        sweep()
 
     def child(self, name: str, timeout_s: float = 30) -> int:
         """The process id of the child whose command line holds `name`."""

@@ -10,7 +10,6 @@ import mmap
 import os
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -31,18 +30,12 @@ CONTROL, BACKBONE = "neon_edge.runtime.control", "neon_edge.runtime.backbone"
 
 
 @pytest.fixture
-def live(plans: Path) -> Iterator[Live]:
+def live(plans: Path) -> Live:
     run = Live(plans)
     run.until_ticking()
     run.until(Rung.RUN)
     wait_s(1)
-    yield run
-    if run.run.poll() is None:
-        run.run.kill()
-    # The children hold the pipes that `communicate` waits for, and one of them may be stopped.
-    for name in (CONTROL, BACKBONE):
-        os.system(f"pkill -9 -f '{name} /dev/shm/neon-edge-{run.run.pid}-'")
-    run.run.communicate()
+    return run
 
 
 def first(rows: np.ndarray, cause: Cause) -> np.void:
