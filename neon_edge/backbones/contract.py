@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Meta, Struct
 
@@ -74,13 +74,23 @@ class PartPlan:
 
 
 class Reference(Protocol):
-    """The whole model in memory, on the ordinary path of the library that defines it."""
+    """The whole model, on the ordinary path of the library that defines it."""
 
     def pooled(self, pictures: Sequence[UInt8], token_ids: Sequence[int]) -> Float32:
         """Pooled features (width,) of RGB pictures (height, width, 3) and the full sequence.
 
         `token_ids` holds the picture token once for every token of a picture, and no padding.
         """
+
+
+@runtime_checkable
+class Batched(Reference, Protocol):
+    """A `Reference` that takes several moments at once, and then reads its weights once."""
+
+    def pooled_each(
+        self, moments: Sequence[Sequence[UInt8]], token_ids: Sequence[int]
+    ) -> Float32:
+        """Pooled features (n, width) of n moments of pictures under one sequence of ids."""
 
 
 class Adaptor(Protocol):
@@ -134,4 +144,4 @@ class Adaptor(Protocol):
         """The graphs, in the order they run; tensors chain them by name."""
 
     def reference(self, source: TensorSource) -> Reference:
-        """Load everything. Needs the memory of the whole model."""
+        """The model; how much of it is in memory at a time is the family's."""

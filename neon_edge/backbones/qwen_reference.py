@@ -15,12 +15,13 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from neon_edge.backbones.contract import Tap, TensorSource
 from neon_edge.backbones.qwen_network import Network
+from neon_edge.backbones.streamed import stream
 from neon_edge.engine.manifest import ImageGeometry
 from neon_edge.types import Float32, UInt8
 
 
 class QwenReference:
-    """The families' `Reference`."""
+    """The families' `Reference`, streamed: see `streamed.py` for what that proves."""
 
     def __init__(
         self, network: Network, image: ImageGeometry, tap: Tap, source: TensorSource
@@ -28,7 +29,9 @@ class QwenReference:
         self._network = network
         self._image = image
         self._tap = tap
-        self._model = network.filled(network.empty(), "", source)
+        self._model = stream(
+            network.empty(), lambda name: source.tensor(network.published(name))
+        )
         # The meta device computed nothing.
         network.restore(self._model)
         self._processor = Qwen2VLImageProcessorPil(
@@ -41,7 +44,17 @@ class QwenReference:
 
     def pooled(self, pictures: Sequence[UInt8], token_ids: Sequence[int]) -> Float32:
         """Mean over all tokens of the last hidden state, (width,)."""
-        ids = torch.tensor([list(token_ids)])
+        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]))[0]
+        return pooled
+
+    def pooled_each(
+        self, moments: Sequence[Sequence[UInt8]], token_ids: Sequence[int]
+    ) -> Float32:
+        """Several moments under one instruction, (n, width), every block's weights read once."""
+        pictures = [picture for moment in moments for picture in moment]
+        return self._pooled(pictures, torch.tensor([list(token_ids)] * len(moments)))
+
+    def _pooled(self, pictures: Sequence[UInt8], ids: torch.Tensor) -> Float32:
         seen = self._processor(
             [resized(picture, self._image) for picture in pictures], return_tensors="pt"
         )
@@ -63,7 +76,7 @@ class QwenReference:
         finally:
             tap.remove()
         last = result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
-        pooled: Float32 = last.mean(dim=1)[0].numpy()
+        pooled: Float32 = last.mean(dim=1).numpy()
         return pooled
 
 

@@ -1,9 +1,12 @@
-"""The backbone as its own library runs it, loaded once: what plans are verified against."""
+"""The backbone as its own library runs it: what plans are verified against."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from neon_edge.backbones.contract import Batched
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
@@ -13,7 +16,7 @@ from neon_edge.types import CameraFrame, Float32
 class ReferenceBackbone:
     """Pictures and an instruction → pooled features, eager, float32, no padding, no graphs of ours.
 
-    The prompt is rendered as one text and tokenised whole. Needs the memory of the whole model.
+    The prompt is rendered as one text and tokenised whole. The Qwen families stream their weights.
     """
 
     def __init__(self, recipe: Recipe, weights: str | Weights | None = None) -> None:
@@ -39,6 +42,17 @@ class ReferenceBackbone:
         """Pooled features (width,) float32."""
         ids = self.token_ids(len(frames), instruction)
         return self._model.pooled([frame.image for frame in frames], ids)
+
+
+    def pooled_each(
+        self, moments: Sequence[Sequence[CameraFrame]], instruction: str
+    ) -> Float32:
+        """Pooled features (n, width) of several moments; a family that can reads weights once."""
+        pictures = [[frame.image for frame in frames] for frames in moments]
+        ids = self.token_ids(len(pictures[0]), instruction)
+        if isinstance(self._model, Batched):
+            return self._model.pooled_each(pictures, ids)
+        return np.stack([self._model.pooled(one, ids) for one in pictures])
 
 
 def reference_pooled(
