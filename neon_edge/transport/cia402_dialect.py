@@ -124,16 +124,16 @@ class Cia402Dialect:
         return positions
 
     def prepare(self) -> None:
-        """Faults reset, voltage off."""
+        """Faults reset; switched on, which is not yet enabled."""
         self._walk(canopen.DISABLE_VOLTAGE, None)
         self._walk(canopen.FAULT_RESET, None)
         self._walk(canopen.DISABLE_VOLTAGE, State.SWITCH_ON_DISABLED)
         self._errors = [0] * len(self._ids)
-
-    def enable(self, rows: Float64) -> None:
-        """Through the states, the target always where the drive stands."""
         self._walk(canopen.SHUTDOWN, State.READY_TO_SWITCH_ON)
         self._walk(canopen.SWITCH_ON, State.SWITCHED_ON)
+
+    def enable(self, rows: Float64) -> None:
+        """The last step through the states, the target where the drive stands."""
         self._exchange.bus.send(self.commands(rows))
         self._wait_for(State.ENABLED)
 
@@ -206,21 +206,30 @@ class Cia402Dialect:
 
     def _wait_for(self, wanted: State | None) -> None:
         """A few SYNCs until every drive is there; None waits for one answer and judges nothing."""
-        clock, bus = self._exchange.clock, self._exchange.bus
         for _ in range(STEPS):
-            deadline_ns = clock.now_ns() + STEP_NS
-            while clock.now_ns() < deadline_ns:
-                for frame in bus.receive_until(deadline_ns):
-                    self.hear(frame)
-            if wanted is None or all(state == wanted for state in self._states):
+            everyone = self._one_answer()
+            if wanted is None and everyone:
                 return
-            bus.send(self._sync)
+            if wanted is not None and all(state == wanted for state in self._states):
+                return
+            self._exchange.bus.send(self._sync)
+        if wanted is None:
+            return
         place = next(k for k, state in enumerate(self._states) if state != wanted)
         raise self._exchange.refuses(
             place,
             f"{self._states[place].name.lower()}, emergency {self._errors[place]:#06x}, instead "
-            f"of {State(wanted or 0).name.lower()}",
+            f"of {wanted.name.lower()}",
         )
+
+    def _one_answer(self) -> bool:
+        """Listen until every drive has answered a SYNC, or a step is over."""
+        clock, bus = self._exchange.clock, self._exchange.bus
+        deadline_ns = clock.now_ns() + STEP_NS
+        silent = set(range(len(self._ids)))
+        while silent and clock.now_ns() < deadline_ns:
+            silent -= {self.hear(frame) for frame in bus.receive_until(deadline_ns)}
+        return not silent
 
     def _get(self, entry: int, size: int) -> list[int]:
         answers = self._exchange.ask(

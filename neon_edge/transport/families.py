@@ -58,12 +58,12 @@ def _serial_chain(
             from neon_edge.transport.feetech_chain import FeetechChain
 
             servos = _all(FeetechMotor, config, placed)
-            return FeetechChain(bus, placed, servos, counters, clock)
+            return FeetechChain(bus, placed, servos, counters, clock, config.baud)
         case UnitreeMotor():
             from neon_edge.transport.unitree_chain import UnitreeChain
 
             rotors = _all(UnitreeMotor, config, placed)
-            return UnitreeChain(bus, placed, rotors, counters, clock)
+            return UnitreeChain(bus, placed, rotors, counters, clock, config.baud)
         case _:
             raise _misplaced(config, placed[0])
 

@@ -19,7 +19,7 @@ from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
 from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import Packet, Stream
-from neon_edge.transport.turns import TurnLine
+from neon_edge.transport.turns import TurnLine, line_ns
 from neon_edge.types import BusFrame, JointCommand, JointState, Rung
 
 
@@ -33,8 +33,9 @@ class FeetechChain:
         motors: Sequence[FeetechMotor],
         counters: JointCounters,
         clock: Clock,
+        baud: int,
     ) -> None:
-        self._line = TurnLine(bus, Stream(), clock)
+        self._line = TurnLine(bus, Stream(), clock, line_ns(8 + feetech.PRESENT_BYTES + 6, baud))
         self._placed = placed
         self._motors = motors
         self._counters = counters

@@ -29,8 +29,12 @@ class Robot:
         chains: Sequence[Chain],
         counters: JointCounters,
         clock: Clock,
+        watched: Sequence[bool],
     ) -> None:
         self._clock = clock
+        # Those without a watchdog first: from its own enabling on, a watched chain must be fed.
+        order = sorted(range(len(chains)), key=lambda k: watched[k])
+        self._enabling = [chains[k] for k in order]
         n = len(config.joints)
         self.joint_names = config.joint_names
         self.counters = counters
@@ -102,7 +106,7 @@ class Robot:
         for chain in self._chains:
             chain.prepare()
         pose = self.measure()
-        for chain in self._chains:
+        for chain in self._enabling:
             chain.enable()
         # The first tick must not take a robot that has just been measured for a silent one.
         self._state.position[:] = pose
@@ -149,20 +153,21 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
             chains.append(make_chain(bus_config, bus, placed, counters, clock, config.rate_hz))
         for chain in chains:
             chain.set_up()
-        _trip_watchdogs(chains, clock)
-        robot = Robot(config, buses, chains, counters, clock)
+        watched = _trip_watchdogs(chains, clock)
+        robot = Robot(config, buses, chains, counters, clock, watched)
         robot.measure()
         opened.callback(_stop, robot)
         yield robot
 
 
-def _trip_watchdogs(chains: Sequence[Chain], clock: Clock) -> None:
-    """Every armed watchdog is seen to work before anything depends on it."""
-    silent_ns = max(chain.lull() for chain in chains)
-    if silent_ns:
-        clock.sleep_until_ns(clock.now_ns() + silent_ns)
+def _trip_watchdogs(chains: Sequence[Chain], clock: Clock) -> list[bool]:
+    """Every armed watchdog is seen to work before anything depends on it; gives who has one."""
+    silences_ns = [chain.lull() for chain in chains]
+    if any(silences_ns):
+        clock.sleep_until_ns(clock.now_ns() + max(silences_ns))
         for chain in chains:
             chain.check_tripped()
+    return [bool(silence_ns) for silence_ns in silences_ns]
 
 
 def _stop(robot: Robot) -> None:

@@ -14,8 +14,8 @@ from neon_edge.types import BusFrame
 
 P = TypeVar("P")
 
-TURN_NS = 2_000_000
-"""A motor that has not answered by then is passed over."""
+SLACK_NS = 400_000
+"""What a turn may take beyond its bytes: the motor's own pause, and the adapter's."""
 ALL_TURNS_NS = 6_000_000
 """What a tick may spend on them together; after that commands go out without waiting."""
 REPLY_NS = 100_000_000
@@ -23,9 +23,13 @@ TRIES = 3
 
 
 class TurnLine(Generic[P]):
-    """A serial line, the packets on it, and what has been heard but not yet taken."""
+    """A serial line, the packets on it, and what has been heard but not yet taken.
 
-    def __init__(self, bus: Bus, stream: PacketStream[P], clock: Clock) -> None:
+    `turn_bits_ns` is how long a question and its answer occupy the line.
+    """
+
+    def __init__(self, bus: Bus, stream: PacketStream[P], clock: Clock, turn_bits_ns: int) -> None:
+        self._turn_ns = turn_bits_ns + SLACK_NS
         self.bus = bus
         self.stream = stream
         self._clock = clock
@@ -39,17 +43,19 @@ class TurnLine(Generic[P]):
         return heard
 
     def in_turn(self, questions: Sequence[bytes]) -> None:
-        """Send each when the one before is answered or has had its time; never over the deadline.
+        """Send each when the one before is answered, or when its answer has left the line.
 
-        Answers come out of `take`.
+        Answers come out of `take`, late ones at the next tick.
         """
         last_ns = self._clock.now_ns() + ALL_TURNS_NS
+        until_ns, before = 0, len(self._heard)
         for question in questions:
-            self.bus.send([BusFrame(0, question)])
-            until_ns = min(self._clock.now_ns() + TURN_NS, last_ns)
-            before = len(self._heard)
+            # Nobody waits for the last answer: the next tick finds it.
             while len(self._heard) == before and self._clock.now_ns() < until_ns:
                 self._pump(self.bus.receive_until(until_ns))
+            before = len(self._heard)
+            self.bus.send([BusFrame(0, question)])
+            until_ns = min(self._clock.now_ns() + self._turn_ns, last_ns)
 
     def ask(self, question: bytes, placed: Placed) -> P:
         """Bring-up: the next packet after a question, again where none comes.
@@ -87,3 +93,8 @@ class TurnLine(Generic[P]):
             now_ns = self._clock.now_ns()
             for frame in frames:
                 self._heard += [(packet, now_ns) for packet in self.stream.feed(frame.payload)]
+
+
+def line_ns(count: int, baud: int) -> int:
+    """How long so many bytes occupy a line, ten bits each."""
+    return count * 10 * 1_000_000_000 // baud

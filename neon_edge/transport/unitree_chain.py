@@ -17,7 +17,7 @@ from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed, Rows, check_fits
 from neon_edge.transport.protocol import unitree
 from neon_edge.transport.protocol.unitree import Command, Reply, ReplyStream
-from neon_edge.transport.turns import TurnLine
+from neon_edge.transport.turns import TurnLine, line_ns
 from neon_edge.types import JointCommand, JointState, Rung
 
 _LIMITS = (
@@ -39,8 +39,11 @@ class UnitreeChain:
         motors: Sequence[UnitreeMotor],
         counters: JointCounters,
         clock: Clock,
+        baud: int,
     ) -> None:
-        self._line = TurnLine(bus, ReplyStream(), clock)
+        self._line = TurnLine(
+            bus, ReplyStream(), clock, line_ns(unitree.COMMAND_BYTES + unitree.REPLY_BYTES, baud)
+        )
         self._placed = placed
         self._counters = counters
         self._joints = [p.joint for p in placed]
