@@ -25,6 +25,7 @@ STEP_NS = 20_000_000
 QUICK_STOP_THEN_OFF, ABORT_BY_QUICK_STOP = 2, 3
 EVERY_SYNC = 1
 _DISABLED = 0x8000_0000
+_PULLING = (State.ENABLED, State.QUICK_STOP, State.NOT_READY)
 
 
 class Cia402Dialect:
@@ -139,12 +140,15 @@ class Cia402Dialect:
 
     def disable(self) -> None:
         """Voltage off, as every drive must say."""
-        for _ in range(2):
+        on = list(range(len(self._ids)))
+        for _ in range(STEPS):
+            # An answer to the last tick may still be on its way, and it tells of a drive enabled.
             self._exchange.bus.send(self.off())
-        self._wait_for(None)
-        for place, state in enumerate(self._states):
-            if state in (State.ENABLED, State.QUICK_STOP, State.NOT_READY):
-                raise self._exchange.refuses(place, state.name.lower())
+            self._one_answer()
+            on = [k for k, state in enumerate(self._states) if state in _PULLING]
+            if not on:
+                return
+        raise self._exchange.refuses(on[0], self._states[on[0]].name.lower())
 
     def commands(self, rows: Float64) -> list[BusFrame]:
         """A target a drive, then our heartbeat and SYNC, which they answer."""
