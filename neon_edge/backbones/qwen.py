@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from neon_edge.backbones.contract import Cut, PartPlan, Reference, Template, TensorSource
 from neon_edge.backbones.qwen_config import QwenConfig
-from neon_edge.engine.manifest import ImageGeometry, Prompt, TensorSpec
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt, TensorSpec
 from neon_edge.errors import ConfigWrong
 
 if TYPE_CHECKING:
@@ -23,14 +23,22 @@ class QwenFamily(ABC):
 
     config_type: ClassVar[type[Struct]]
     embedding: ClassVar[str]
-    prefixes: ClassVar[tuple[str, ...]]
-    template: Template
     pad_token = "<|endoftext|>"
 
     def __init__(self, config: QwenConfig, cut: Cut) -> None:
         self.config: Any = config
         self.cut = cut
         self._check()
+
+    @property
+    @abstractmethod
+    def prefixes(self) -> tuple[str, ...]:
+        """Published names that begin so belong to the path."""
+
+    @property
+    @abstractmethod
+    def template(self) -> Template:
+        """The chat template that upstream sends."""
 
     @property
     @abstractmethod
@@ -77,6 +85,11 @@ class QwenFamily(ABC):
             count=self.cut.pictures,
         )
 
+    @property
+    def audio(self) -> AudioGeometry | None:
+        """Only Omni listens."""
+        return None
+
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Published names and shapes of the vision tower and the decoder, without the LM head."""
         return self.network.published_shapes()
@@ -93,32 +106,53 @@ class QwenFamily(ABC):
             partial(vision_part, self.network, self.image),
         )
         runs = _runs(self.config.text.num_layers, self.cut.layers_per_part)
-        return [vision, *(self._decoder(run, len(runs) == 1, prompt) for run in runs)]
+        decoder = [self._decoder(run, len(runs) == 1, prompt) for run in runs]
+        return [vision, *self._ear(), *decoder]
 
     def reference(self, source: TensorSource) -> Reference:
         """The family's model, eager, float32."""
         from neon_edge.backbones.qwen_reference import QwenReference
 
-        return QwenReference(self.network, self.image, self.cut.tap, source)
+        return QwenReference(self.network, self.image, self.audio, self.cut.tap, source)
+
+    def _ear(self) -> list[PartPlan]:
+        from neon_edge.backbones.qwen_network import audio_part
+
+        audio = self.audio
+        if audio is None:
+            return []
+        mel = TensorSpec("mel", [audio.mels, audio.frames])
+        plan = partial(audio_part, self.network, audio)
+        return [PartPlan("audio", [mel], [self._heard(audio)], plan)]
 
     def _decoder(self, run: tuple[int, int], alone: bool, prompt: Prompt) -> PartPlan:
         from neon_edge.backbones.qwen_decoder import DecoderGeometry, decoder_part
 
         first, last = run
+        audio = self.audio
+        heard = [self._heard(audio)] if audio is not None else []
         tokens = self.image.picture_tokens * self.image.count + prompt.text_tokens
+        tokens += audio.tokens if audio is not None else 0
         inputs = [TensorSpec(f"hidden_{first}", [1, tokens, self.width])]
         outputs = [TensorSpec(f"hidden_{last}", [1, tokens, self.width])]
         if first == 0:
             inputs = [
                 self._seen("image_embeds"),
+                *heard,
                 TensorSpec("text_embeds", [1, prompt.text_tokens, self.width]),
             ]
         inputs += self._stacked(first, last)
         if last == self.config.text.num_layers:
             inputs.append(TensorSpec("pool_weights", [1, tokens]))
             outputs = [TensorSpec("pooled", [1, self.width])]
+        special, template = self.special_tokens, self.template
         geometry = DecoderGeometry(
-            self.image, prompt, self.cut.tap, self.special_tokens[self.template.picture]
+            image=self.image,
+            audio=audio,
+            prompt=prompt,
+            tap=self.cut.tap,
+            image_token=special[template.picture],
+            audio_token=special[template.sound] if audio is not None else 0,
         )
         return PartPlan(
             "decoder" if alone else f"decoder_{first}_{last - 1}",
@@ -131,6 +165,9 @@ class QwenFamily(ABC):
         """One row a token of a picture."""
         return TensorSpec(name, [1, self.image.picture_tokens * self.image.count, self.width])
 
+    def _heard(self, audio: AudioGeometry) -> TensorSpec:
+        return TensorSpec("audio_embeds", [1, audio.tokens, self.width])
+
     def _stacked(self, first: int, last: int) -> list[TensorSpec]:
         """What the tower adds behind the decoder's layers `first` up to `last`."""
         return [self._seen(f"deepstack_{layer}") for layer in range(first, min(last, self.stacked))]
@@ -142,6 +179,12 @@ class QwenFamily(ABC):
                 f"pictures must be cut into whole {what}s",
                 f"{self.cut.height}x{self.cut.width} px, {what}s of {side} px",
                 f"use multiples of {side} for height and width",
+            )
+        if self.cut.audio_seconds and self.audio is None:
+            raise ConfigWrong(
+                "this family does not listen",
+                f"audio_seconds = {self.cut.audio_seconds}",
+                "remove audio_seconds, or use a family with an audio tower, such as qwen_omni",
             )
         text = self.config.text
         if 2 * sum(text.mrope_section) != text.head:

@@ -16,7 +16,7 @@ from transformers.vision_utils import (
 from neon_edge.backbones.qwen3_vl import Qwen3VLConfig
 from neon_edge.backbones.qwen_network import Network, eager, kinds, text_words, vision_words
 from neon_edge.backbones.qwen_windows import attended
-from neon_edge.engine.manifest import ImageGeometry
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
 
 
 class StackedTower(nn.Module):
@@ -93,7 +93,9 @@ class Qwen3Network(Network):
         """One output a merger."""
         return StackedTower(tower, image)
 
-    def positions(self, model: Any, ids: Tensor, grid: Tensor) -> Tensor:
+    def positions(
+        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+    ) -> Tensor:
         """As `get_rope_index` counts them."""
         ones = torch.ones_like(ids)
         positions, _ = model.get_rope_index(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neon_edge.backbones.contract import Tap, TensorSource
 from neon_edge.backbones.qwen_network import Network
-from neon_edge.engine.manifest import ImageGeometry, Prompt
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class DecoderGeometry:
     prompt: Prompt
     tap: Tap
     image_token: int
+    audio: AudioGeometry | None = None
+    audio_token: int = 0
 
     def token_ids(self) -> list[int]:
         """The whole sequence, its padding taken for text that stands behind everything else."""
@@ -35,22 +37,31 @@ class DecoderGeometry:
         ids = list(prompt.before) + picture
         for _ in range(self.image.count - 1):
             ids += prompt.separator + picture
-        ids += prompt.between
-        total = prompt.text_tokens + self.image.count * self.image.picture_tokens
+        ids += prompt.between + [self.audio_token] * self.sound_tokens + prompt.heard
+        seen = self.image.count * self.image.picture_tokens
+        total = prompt.text_tokens + seen + self.sound_tokens
         return ids + [prompt.pad_id] * (total - len(ids))
 
+    @property
+    def sound_tokens(self) -> int:
+        """Of one window of sound, if there is any."""
+        return self.audio.tokens if self.audio is not None else 0
+
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Where each picture begins and ends in the sequence."""
+        """Where each picture, and behind them the sound, begins and ends in the sequence."""
         place, each = len(self.prompt.before), self.image.picture_tokens
         for _ in range(self.image.count):
             yield place, place + each
             place += each + len(self.prompt.separator)
+        if self.audio is not None:
+            place += len(self.prompt.between) - len(self.prompt.separator)
+            yield place, place + self.audio.tokens
 
     def constants(self, network: Network, model: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Rotary cos and sin (1, T, head) and the additive causal mask (1, 1, T, T)."""
         ids = torch.tensor([self.token_ids()])
         grid = torch.tensor([[1, *self.image.grid]] * self.image.count)
-        cos, sin = network.rotary(model, network.positions(model, ids, grid))
+        cos, sin = network.rotary(model, network.positions(model, ids, grid, self.audio))
         count = ids.shape[1]
         # Half of the lowest number: far below any score, and no infinity when it is added to one.
         never = torch.finfo(torch.float32).min / 2
@@ -77,6 +88,7 @@ class DecoderPart(nn.Module):
         self._stacked = stacked
         self._pools = norm is not None
         self._spans = list(geometry.spans())
+        self._listens = geometry.audio is not None
         self.cos: Tensor
         self.sin: Tensor
         self.mask: Tensor
@@ -84,9 +96,14 @@ class DecoderPart(nn.Module):
             self.register_buffer(name, table)
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """(image_embeds, text_embeds) or hidden, deepstack features, pool_weights where it ends."""
-        hidden = self._merge(tensors[0], tensors[1]) if self._begins else tensors[0]
-        added = tensors[2 if self._begins else 1 :]
+        """What `PartPlan` lists: what it begins with, deepstack features, pool_weights at the end.
+
+        It begins with (image_embeds, audio_embeds where there is sound, text_embeds) or hidden.
+        """
+        first = 1 if not self._begins else 3 if self._listens else 2
+        hidden, added = tensors[0], tensors[first:]
+        if self._begins:
+            hidden = self._merge(torch.cat(tensors[: first - 1], dim=1), tensors[first - 1])
         for index, layer in enumerate(self.layers):
             hidden = layer(
                 hidden, attention_mask=self.mask, position_embeddings=(self.cos, self.sin)
@@ -97,13 +114,13 @@ class DecoderPart(nn.Module):
             return hidden
         return torch.matmul(tensors[-1].unsqueeze(1), self.norm(hidden)).squeeze(1)
 
-    def _merge(self, pictures: Tensor, text: Tensor) -> Tensor:
+    def _merge(self, media: Tensor, text: Tensor) -> Tensor:
         pieces: list[Tensor] = []
         seen = place = 0
         for start, end in self._spans:
-            # Of the sequence so far, what is no picture is text.
+            # Of the sequence so far, what is neither picture nor sound is text.
             pieces.append(text[:, place : start - seen])
-            pieces.append(pictures[:, seen : seen + end - start])
+            pieces.append(media[:, seen : seen + end - start])
             place, seen = start - seen, seen + end - start
         return torch.cat([*pieces, text[:, place:]], dim=1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neon_edge.backbones.contract import TensorSource
 from neon_edge.backbones.qwen_config import Text, Vision, WindowedVision
-from neon_edge.engine.manifest import ImageGeometry
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
 
 
 class Network(ABC):
@@ -33,8 +33,14 @@ class Network(ABC):
         """The tower with folded geometry: patches → image_embeds and what else it adds."""
 
     @abstractmethod
-    def positions(self, model: Any, ids: Tensor, grid: Tensor) -> Tensor:
+    def positions(
+        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+    ) -> Tensor:
         """Rotary positions (3, 1, T) of token ids (1, T) around pictures of `grid` (count, 3)."""
+
+    def audio(self, tower: Any, audio: AudioGeometry) -> nn.Module:
+        """The audio tower with folded geometry: mel → audio_embeds."""
+        raise NotImplementedError(f"{type(self).__name__} has no audio tower")
 
     def asked(self, ids: Tensor) -> dict[str, Tensor]:
         """What `forward` wants beside ids and pictures."""
@@ -122,6 +128,12 @@ def windowed_words(vision: WindowedVision, width: int) -> dict[str, Any]:
 def kinds(ids: Tensor, image_token: int) -> Tensor:
     """Which tokens are a picture's, as the processors of Qwen2.5-VL and later mark them."""
     return (ids == image_token).to(torch.int32)
+
+
+def audio_part(network: Network, audio: AudioGeometry, source: TensorSource) -> nn.Module:
+    """The audio tower with its weights."""
+    tower = network.filled(network.empty().audio_tower, "audio_tower.", source)
+    return network.audio(tower, audio).eval()
 
 
 def vision_part(network: Network, image: ImageGeometry, source: TensorSource) -> nn.Module:

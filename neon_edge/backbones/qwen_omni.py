@@ -9,14 +9,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from neon_edge.backbones.contract import Template
 from neon_edge.backbones.qwen import QwenFamily
 from neon_edge.backbones.qwen_config import Text, WindowedVision
+from neon_edge.engine.manifest import AudioGeometry
+from neon_edge.errors import ConfigWrong
 
 if TYPE_CHECKING:
     from neon_edge.backbones.qwen_network import Network
+
+
+_FRAMES_A_TOKEN = 4
+"""Of the spectrogram: a convolution halves them, averaging pairs halves them again."""
+
+
+class Audio(Struct, frozen=True, forbid_unknown_fields=True):
+    """The audio tower, and the spectrogram that it takes."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    intermediate_size: int
+    mels: int
+    rate_hz: int
+    fft: int
+    """Samples in one frame of the spectrogram."""
+    hop: int
+    """Samples from one frame to the next."""
+    chunk_frames: int
+    """Frames that attend to each other; a window of sound is whole chunks."""
+    max_positions: int
 
 
 class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +63,7 @@ class QwenOmniConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     vision: WindowedVision
     text: Text
+    audio: Audio
     tokens: Tokens
     position_id_per_seconds: int = 25
 
@@ -49,8 +74,7 @@ class QwenOmni(QwenFamily):
     config: QwenOmniConfig
     config_type = QwenOmniConfig
     embedding = "thinker.model.embed_tokens.weight"
-    prefixes = ("thinker.visual.", "thinker.model.")
-    template = Template(
+    _SILENT = Template(
         before=(
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user\n<|vision_bos|>"
@@ -60,6 +84,41 @@ class QwenOmni(QwenFamily):
         after="<|im_end|>\n<|im_start|>assistant\n",
         picture="<|IMAGE|>",
     )
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The audio tower's too where it is used."""
+        return ("thinker.visual.", "thinker.model.") + (
+            ("thinker.audio_tower.",) if self.audio is not None else ()
+        )
+
+    @property
+    def template(self) -> Template:
+        """With sound, it stands between the pictures and the instruction."""
+        if self.audio is None:
+            return self._SILENT
+        return structs.replace(
+            self._SILENT,
+            between=self._SILENT.between + "<|audio_bos|>",
+            sound="<|AUDIO|>",
+            heard="<|audio_eos|>",
+        )
+
+    @property
+    def audio(self) -> AudioGeometry | None:
+        """Constants of `WhisperFeatureExtractor`, at the cut's length."""
+        ear = self.config.audio
+        frames = self.cut.audio_seconds * ear.rate_hz // ear.hop
+        if frames == 0:
+            return None
+        return AudioGeometry(
+            rate_hz=ear.rate_hz,
+            samples=frames * ear.hop,
+            mels=ear.mels,
+            fft=ear.fft,
+            hop=ear.hop,
+            tokens=frames // _FRAMES_A_TOKEN,
+        )
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
@@ -88,7 +147,7 @@ class QwenOmni(QwenFamily):
         """`Qwen2_5OmniThinkerModel`."""
         from neon_edge.backbones.qwen_omni_torch import OmniNetwork
 
-        return OmniNetwork(self.config)
+        return OmniNetwork(self.config, self.audio is not None)
 
     def settings(self) -> dict[str, Any]:
         """Head counts, windows, norms and rotary constants, by their keys in config.json."""
@@ -104,4 +163,16 @@ class QwenOmni(QwenFamily):
             "thinker_config.vision_config.spatial_merge_size": vision.spatial_merge_size,
             "thinker_config.vision_config.fullatt_block_indexes": vision.full_attention,
             "thinker_config.image_token_index": self.config.tokens.image,
+            "thinker_config.audio_config.encoder_attention_heads": self.config.audio.num_heads,
+            "thinker_config.audio_config.n_window": self.config.audio.chunk_frames // 2,
         }
+
+    def _check(self) -> None:
+        super()._check()
+        ear, audio = self.config.audio, self.audio
+        if audio is not None and audio.frames % ear.chunk_frames:
+            raise ConfigWrong(
+                "sound must be cut into whole chunks",
+                f"{audio.frames} frames, chunks of {ear.chunk_frames}",
+                f"use multiples of {ear.chunk_frames * ear.hop / ear.rate_hz:g} s",
+            )

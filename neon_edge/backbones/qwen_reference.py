@@ -16,7 +16,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from neon_edge.backbones.contract import Tap, TensorSource
 from neon_edge.backbones.qwen_network import Network
 from neon_edge.backbones.streamed import stream
-from neon_edge.engine.manifest import ImageGeometry
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
 from neon_edge.types import Float32, UInt8
 
 
@@ -24,7 +24,12 @@ class QwenReference:
     """The families' `Reference`, streamed: see `streamed.py` for what that proves."""
 
     def __init__(
-        self, network: Network, image: ImageGeometry, tap: Tap, source: TensorSource
+        self,
+        network: Network,
+        image: ImageGeometry,
+        audio: AudioGeometry | None,
+        tap: Tap,
+        source: TensorSource,
     ) -> None:
         self._network = network
         self._image = image
@@ -42,9 +47,16 @@ class QwenReference:
             image_std=list(image.std),
         )
 
-    def pooled(self, pictures: Sequence[UInt8], token_ids: Sequence[int]) -> Float32:
+        self._ear = None if audio is None else extractor(audio)
+
+    def pooled(
+        self,
+        pictures: Sequence[UInt8],
+        token_ids: Sequence[int],
+        sound: Float32 | None = None,
+    ) -> Float32:
         """Mean over all tokens of the last hidden state, (width,)."""
-        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]))[0]
+        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]), sound)[0]
         return pooled
 
     def pooled_each(
@@ -54,7 +66,9 @@ class QwenReference:
         pictures = [picture for moment in moments for picture in moment]
         return self._pooled(pictures, torch.tensor([list(token_ids)] * len(moments)))
 
-    def _pooled(self, pictures: Sequence[UInt8], ids: torch.Tensor) -> Float32:
+    def _pooled(
+        self, pictures: Sequence[UInt8], ids: torch.Tensor, sound: Float32 | None = None
+    ) -> Float32:
         seen = self._processor(
             [resized(picture, self._image) for picture in pictures], return_tensors="pt"
         )
@@ -72,12 +86,28 @@ class QwenReference:
                     output_hidden_states=True,
                     use_cache=False,
                     **self._network.asked(ids),
+                    **(self._listened(sound) if sound is not None else {}),
                 )
         finally:
             tap.remove()
         last = result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
         pooled: Float32 = last.mean(dim=1).numpy()
         return pooled
+
+    def _listened(self, sound: Float32) -> dict[str, torch.Tensor]:
+        """What `Qwen2_5OmniProcessor` makes of one window of sound."""
+        assert self._ear is not None
+        heard = self._ear(
+            sound,
+            sampling_rate=self._ear.sampling_rate,
+            return_attention_mask=True,
+            padding="max_length",
+            return_tensors="pt",
+        )
+        return {
+            "input_features": heard["input_features"],
+            "feature_attention_mask": heard["attention_mask"],
+        }
 
 
 def resized(picture: UInt8, image: ImageGeometry) -> UInt8:
@@ -91,3 +121,16 @@ def resized(picture: UInt8, image: ImageGeometry) -> UInt8:
     bicubic = Image.Resampling.BICUBIC
     across = Image.fromarray(picture).resize((image.width, picture.shape[0]), bicubic)
     return np.asarray(across.resize((image.width, image.height), bicubic))
+
+
+def extractor(audio: AudioGeometry) -> Any:
+    """The feature extractor of Qwen2.5-Omni: Whisper's, which pads sound to five minutes."""
+    from transformers import WhisperFeatureExtractor
+
+    return WhisperFeatureExtractor(
+        feature_size=audio.mels,
+        sampling_rate=audio.rate_hz,
+        hop_length=audio.hop,
+        n_fft=audio.fft,
+        chunk_length=300,
+    )

@@ -12,7 +12,7 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
 from neon_edge.backbones.qwen_network import Network, eager, kinds, text_words, windowed_words
 from neon_edge.backbones.qwen_vl import QwenVLConfig
 from neon_edge.backbones.qwen_windows import WindowedVision
-from neon_edge.engine.manifest import ImageGeometry
+from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
 
 
 class VLNetwork(Network):
@@ -39,7 +39,9 @@ class VLNetwork(Network):
         """Windows as a batch."""
         return WindowedVision(tower, image)
 
-    def positions(self, model: Any, ids: Tensor, grid: Tensor) -> Tensor:
+    def positions(
+        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+    ) -> Tensor:
         """As `get_rope_index` counts them."""
         ones = torch.ones_like(ids)
         positions, _ = model.get_rope_index(

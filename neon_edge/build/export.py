@@ -48,7 +48,7 @@ def export_backbone(
     parts = [
         write_part(plan, source, directory, recipe.text.precision) for plan in adaptor.parts(prompt)
     ]
-    text, image, digest = recipe.text, adaptor.image, source.sha256
+    text, image, audio, digest = recipe.text, adaptor.image, adaptor.audio, source.sha256
     return BackboneManifest(
         recipe=text.name,
         family=text.family,
@@ -59,11 +59,14 @@ def export_backbone(
         weights_sha256=digest,
         tap=text.cut.tap,
         pooled_width=adaptor.width,
-        tokens=prompt.text_tokens + image.count * image.picture_tokens,
+        tokens=prompt.text_tokens
+        + image.count * image.picture_tokens
+        + (audio.tokens if audio is not None else 0),
         model_hash=model_hash(recipe, prompt, digest, sha256_file(directory / TOKENIZER)),
         image=image,
         prompt=prompt,
         parts=parts,
+        audio=audio,
     )
 
 
@@ -109,8 +112,8 @@ def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, text_tokens: int) -> Promp
 
     template, count = adaptor.template, adaptor.image.count
     before, separator = ids(template.before), ids(template.separator)
-    between, after = ids(template.between), ids(template.after)
-    taken = len(before) + len(separator) * (count - 1) + len(between) + len(after)
+    between, after, heard = ids(template.between), ids(template.after), ids(template.heard)
+    taken = sum(map(len, (before, between, heard, after))) + len(separator) * (count - 1)
     if taken >= text_tokens:
         raise ConfigWrong(
             "the chat template leaves no room for an instruction",
@@ -126,6 +129,7 @@ def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, text_tokens: int) -> Promp
         tokenizer=TOKENIZER,
         embeddings=EMBEDDINGS,
         separator=separator if count > 1 else [],
+        heard=heard,
     )
 
 

@@ -10,7 +10,7 @@ from neon_edge.backbones.contract import Batched
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
-from neon_edge.types import CameraFrame, Float32
+from neon_edge.types import AudioWindow, CameraFrame, Float32
 
 
 class ReferenceBackbone:
@@ -28,20 +28,26 @@ class ReferenceBackbone:
     def token_ids(self, pictures: int, instruction: str) -> list[int]:
         """The whole sequence, the picture token once for every token of a picture."""
         template, image = self._adaptor.template, self._adaptor.image
+        audio = self._adaptor.audio
         picture = template.picture * image.picture_tokens
         text = (
             template.before
             + template.separator.join([picture] * pictures)
             + template.between
+            + template.sound * (audio.tokens if audio is not None else 0)
+            + template.heard
             + instruction
             + template.after
         )
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def pooled(self, frames: Sequence[CameraFrame], instruction: str) -> Float32:
+    def pooled(
+        self, frames: Sequence[CameraFrame], instruction: str, sound: AudioWindow | None = None
+    ) -> Float32:
         """Pooled features (width,) float32."""
         ids = self.token_ids(len(frames), instruction)
-        return self._model.pooled([frame.image for frame in frames], ids)
+        samples = sound.samples if sound is not None else None
+        return self._model.pooled([frame.image for frame in frames], ids, samples)
 
 
     def pooled_each(

@@ -79,6 +79,26 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
         return self.patches // (self.merge * self.merge)
 
 
+class AudioGeometry(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a window of sound becomes a log-mel spectrogram, and how many tokens that makes."""
+
+    rate_hz: int
+    samples: int
+    """In one window."""
+    mels: int
+    fft: int
+    """Samples in one frame of the spectrogram."""
+    hop: int
+    """Samples from one frame to the next."""
+    tokens: int
+    """That one window takes in the sequence."""
+
+    @property
+    def frames(self) -> int:
+        """Columns of the spectrogram."""
+        return self.samples // self.hop
+
+
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """The chat template around pictures and instruction, as token ids."""
 
@@ -97,6 +117,8 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """The embedding table (vocabulary, width), .npy, memory-mapped beside the manifest."""
     separator: list[int] = field(default_factory=list)
     """Ids between two pictures of a pass."""
+    heard: list[int] = field(default_factory=list)
+    """Ids between the sound, which stands behind `between`, and the instruction."""
 
 
 class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +140,8 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     image: ImageGeometry
     prompt: Prompt
     parts: list[Part]
+    audio: AudioGeometry | None = None
+    """Absent where the backbone does not listen."""
 
     @property
     def random(self) -> bool:

@@ -10,9 +10,10 @@ import numpy as np
 from neon_edge.engine.contract import Array, Engine
 from neon_edge.engine.manifest import BackboneManifest
 from neon_edge.errors import ConfigWrong, PlanUnfit
+from neon_edge.features.audio import LogMel
 from neon_edge.features.preprocess import Preprocessor
 from neon_edge.features.prompt import PromptEncoder
-from neon_edge.types import CameraFrame, Float32
+from neon_edge.types import AudioWindow, CameraFrame, Float32
 
 
 def instruction_id(text: str) -> int:
@@ -23,7 +24,7 @@ def instruction_id(text: str) -> int:
 class Backbone:
     """The parts of a backbone, chained by tensor name over their own buffers.
 
-    An input that an earlier part produces is copied from it; `patches`, `text_embeds` and
+    An input that an earlier part produces is copied from it; `patches`, `mel`, `text_embeds` and
     `pool_weights` are the host's. `directory` holds the tokenizer and the embedding table.
     """
 
@@ -34,6 +35,7 @@ class Backbone:
             manifest.prompt, directory, manifest.tokens, manifest.image.count
         )
         self._pictures = manifest.image.count
+        self._ear = LogMel(manifest.audio) if manifest.audio is not None else None
         self._hosted, self._links = _wire(engines)
         self.pooled: Float32 = engines[-1].outputs["pooled"].reshape(-1)
         """(width,) float32, overwritten by every pass."""
@@ -68,6 +70,24 @@ class Backbone:
         rows = len(patches) // self._pictures
         for index, frame in enumerate(frames):
             self._preprocessor.fill(frame.image, patches[index * rows : (index + 1) * rows])
+
+    @property
+    def listens(self) -> bool:
+        """Whether every pass needs a window of sound."""
+        return self._ear is not None
+
+    def hear(self, window: AudioWindow) -> None:
+        """Its log-mel spectrogram goes straight into the audio part's buffer.
+
+        Raises `ConfigWrong` at another rate or length than the backbone was built for.
+        """
+        if self._ear is None:
+            raise ConfigWrong(
+                "this backbone does not listen",
+                "it was built without a window of sound",
+                "set audio_seconds in the recipe and build again, or remove the microphone",
+            )
+        self._ear.fill(window, self._hosted["mel"])
 
     def infer(self) -> None:
         """Run every part; `pooled` holds the result."""

@@ -1,9 +1,10 @@
 """An instruction → the decoder's text rows and pooling weights. NumPy and a tokenizer, no torch.
 
     | before | picture | separator | picture | between | instruction | after | padding |
+                                             | between | sound | heard | instruction …  |
 
-The text rows are everything but the pictures, in that order. Padding stands behind all that is
-pooled, so causality keeps it from every token that counts, and its own weight is zero: a padded
+The text rows are everything but pictures and sound, in that order. Padding stands behind all that
+is pooled, so causality keeps it from every token that counts, and its own weight is zero: a padded
 pass equals an unpadded one.
 """
 
@@ -33,7 +34,9 @@ class PromptEncoder:
         self._tokenizer = _tokenizer(directory / prompt.tokenizer)
         self._table = _table(directory / prompt.embeddings)
         self._special = set(self._tokenizer.get_added_tokens_decoder())
-        self._before = prompt.before + prompt.separator * (pictures - 1) + prompt.between
+        self._before = (
+            prompt.before + prompt.separator * (pictures - 1) + prompt.between + prompt.heard
+        )
 
     def encode(self, instruction: str) -> tuple[Float32, Float32]:
         """Return (`text_embeds` (1, text_tokens, width), `pool_weights` (1, tokens)).
