@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import structs
 
-from neon_edge.build.verify import require, verify_plans
-from neon_edge.engine.manifest import EngineKind, Machine, Manifest, read_manifest, write_manifest
+from neon_edge.build.verify import measure_plans, require
+from neon_edge.engine.manifest import (
+    EngineKind,
+    Machine,
+    Manifest,
+    Part,
+    read_manifest,
+    write_manifest,
+)
 from neon_edge.engine.plan import compile_part, this_machine
 from neon_edge.errors import ConfigWrong
 
@@ -29,20 +38,30 @@ def compile_bundle(bundle: Path, built: Path, kind: EngineKind, threads: int, te
     Plans that miss a gate keep their manifest, which says so, and never become `current`. Raises
     `GateMissed`.
     """
-    manifest = read_manifest(bundle)
     machine = this_machine(kind)
     plans = built / plans_name(machine)
+    done = compiled(bundle, plans, kind, threads, tell)
+    require(done.gates)
+    point(built / CURRENT, plans.name)
+    return plans
+
+
+def compiled(bundle: Path, plans: Path, kind: EngineKind, threads: int, tell: Tell) -> Manifest:
+    """Compile and verify every part into `plans`, whole or not at all, whatever the gates say."""
+    manifest = read_manifest(bundle)
+    machine = this_machine(kind)
     partial = plans.with_name(plans.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     parts = []
     for part in manifest.backbone.parts:
         tell(f"compile {part.name}")
-        parts.append(compile_part(bundle, part, partial, kind, threads))
+        with engine_form(bundle, part, manifest.backbone.quantised, kind) as source:
+            parts.append(compile_part(source, part, partial, kind, threads))
     tell("compile heads")
     heads = [compile_part(bundle, part, partial, kind) for part in manifest.heads.parts]
     for name in (manifest.backbone.prompt.tokenizer, manifest.backbone.prompt.embeddings):
-        _share(bundle / name, partial / name)
+        share(bundle / name, partial / name)
     done = structs.replace(
         manifest,
         machine=machine,
@@ -50,13 +69,28 @@ def compile_bundle(bundle: Path, built: Path, kind: EngineKind, threads: int, te
         heads=manifest.heads.with_parts(heads),
     )
     tell("verify")
-    done = structs.replace(done, gates=verify_plans(bundle, partial, done, threads))
+    gates, errors = measure_plans(bundle, partial, done, threads)
+    done = structs.replace(done, gates=gates, errors=errors)
     write_manifest(partial, done)
     shutil.rmtree(plans, ignore_errors=True)
     partial.replace(plans)
-    require(done.gates)
-    _point(built / CURRENT, plans.name)
-    return plans
+    return done
+
+
+@contextmanager
+def engine_form(bundle: Path, part: Part, quantised: str, kind: EngineKind) -> Iterator[Path]:
+    """The directory that holds `part`'s graph in the form whose kernels `kind` has.
+
+    Bundles hold TensorRT's form; ONNX Runtime's is written from it, and dropped once compiled.
+    """
+    if not quantised or kind != "onnxruntime":
+        yield bundle
+        return
+    from neon_edge.build.quantise.cpu_form import write_cpu_form
+
+    with tempfile.TemporaryDirectory() as name:
+        write_cpu_form(bundle / part.onnx, Path(name) / part.onnx)
+        yield Path(name)
 
 
 def compile_only(bundle: Path, directory: Path, kind: EngineKind) -> Manifest:
@@ -68,7 +102,7 @@ def compile_only(bundle: Path, directory: Path, kind: EngineKind) -> Manifest:
     return manifest
 
 
-def _share(source: Path, target: Path) -> None:
+def share(source: Path, target: Path) -> None:
     """Link where the file system can: an embedding table is a gigabyte."""
     if not source.is_file():
         raise ConfigWrong(f"the bundle lacks {source.name}", str(source), "make the bundle again")
@@ -78,7 +112,8 @@ def _share(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _point(link: Path, name: str) -> None:
+def point(link: Path, name: str) -> None:
+    """Make `link` mean `name`, at once: a robot that starts sees the old plans or the new."""
     partial = link.with_name(link.name + ".part")
     partial.unlink(missing_ok=True)
     partial.symlink_to(name)

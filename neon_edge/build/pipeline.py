@@ -26,6 +26,10 @@ class BuildRequest:
     engine: EngineKind = "onnxruntime"
     clip: str = ""
     threads: int = 1
+    precision: str = ""
+    """none, int8, int4 or auto, in place of what the recipe says."""
+    calibration: Path | None = None
+    """A directory that `neon-edge calibrate` wrote; without one, moments come from `clip`."""
 
 
 def build(request: BuildRequest, tell: Tell) -> Path:
@@ -35,9 +39,47 @@ def build(request: BuildRequest, tell: Tell) -> Path:
         out = request.out or BUILT / read_manifest(given).backbone.recipe
         return compile_bundle(given, out, request.engine, request.threads, tell)
     bundle = _bundle(request, tell)
+    wanted = _wanted(request)
+    if wanted == "none":
+        if request.bundle_only:
+            return bundle
+        return compile_bundle(bundle, bundle.parent, request.engine, request.threads, tell)
+    return _quantised(request, bundle, wanted, tell)
+
+
+def _wanted(request: BuildRequest) -> str:
+    from neon_edge.build.recipe import load_recipe
+
+    return request.precision or load_recipe(request.recipe).text.quantise.to
+
+
+def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> Path:
+    """The chosen precision's plans, or its bundle. `GateMissed` where the gate cannot be passed."""
+    from neon_edge.build.bundle import CLIP, INSTRUCTION
+    from neon_edge.build.calibrate.clip import from_clip
+    from neon_edge.build.calibrate.moments import read_moments
+    from neon_edge.build.calibrate.ranges import check_ranges
+    from neon_edge.build.quantise.bundle import KEPT, Work, quantise_bundle
+    from neon_edge.build.quantise.choose import BITS, choose
+    from neon_edge.build.recipe import load_recipe
+
+    recipe = load_recipe(request.recipe)
+    settings, pictures = recipe.text.quantise, recipe.adaptor.image.count
+    if request.calibration is not None:
+        check_ranges(request.calibration, read_manifest(bundle).backbone)
+        moments = read_moments(request.calibration)
+    else:
+        clip = request.clip or CLIP
+        moments = from_clip(clip, [INSTRUCTION], settings.samples, pictures, settings.seed)
+    kept = bundle.parent / KEPT
+    work = Work(bundle, moments, settings, request.threads, kept, request.engine)
+    if wanted == "auto":
+        return choose(work, bundle.parent, BITS, tell)
+    target = bundle.with_name(f"{bundle.name}-{wanted}")
+    quantise_bundle(work, "int8" if wanted == "int8" else "int4", target, tell)
     if request.bundle_only:
-        return bundle
-    return compile_bundle(bundle, bundle.parent, request.engine, request.threads, tell)
+        return target
+    return compile_bundle(target, bundle.parent, request.engine, request.threads, tell)
 
 
 def _bundle(request: BuildRequest, tell: Tell) -> Path:

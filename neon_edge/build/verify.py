@@ -6,41 +6,137 @@ Runs without torch: the bundle carries samples that torch computed when it was m
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from neon_edge.build.samples import Samples, camera_frames, read_samples
 from neon_edge.engine.contract import Engine
-from neon_edge.engine.manifest import Gate, HeadsManifest, Manifest
+from neon_edge.engine.files import sha256_file
+from neon_edge.engine.manifest import (
+    ErrorRow,
+    Gate,
+    HeadsManifest,
+    Manifest,
+    Verification,
+    read_manifest,
+)
 from neon_edge.engine.plan import open_engine, open_heads_engine
-from neon_edge.errors import GateMissed
+from neon_edge.errors import ConfigWrong, GateMissed
 from neon_edge.features.backbone import Backbone
-from neon_edge.types import Float32
+from neon_edge.types import Float32, UInt8
 
 BASE_NAMES = ("base vx (m/s)", "base vy (m/s)", "base omega (rad/s)")
 
 
 def verify_plans(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> list[Gate]:
     """Measure every plan; raises nothing for a miss (see `require`)."""
+    return measure_plans(bundle, plans, manifest, threads)[0]
+
+
+class Measured(NamedTuple):
+    """Gates, the error of every joint and of the features, and the frames that fared worst."""
+
+    gates: list[Gate]
+    errors: list[ErrorRow]
+    frames: dict[str, UInt8]
+    """By caption, the worst first."""
+
+
+def measure_plans(
+    bundle: Path, plans: Path, manifest: Manifest, threads: int
+) -> tuple[list[Gate], list[ErrorRow]]:
+    """Gates, and the error of every joint and of the pooled features."""
+    found = measured(bundle, plans, manifest, threads)
+    return found.gates, found.errors
+
+
+def measured(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> Measured:
+    """Run every plan in `plans` on the samples of its `bundle`."""
     samples = read_samples(
         bundle / manifest.verification.samples, manifest.verification.samples_sha256
     )
     limits = manifest.verification
-    pooled = _plan_pooled(plans, manifest, samples, threads)
+    pooled = plan_pooled(plans, manifest, samples, threads)
     heads = open_heads_engine(plans, manifest.heads, manifest.machine)
     try:
         alone = _chunks(heads, samples, samples.pooled)
         whole = _chunks(heads, samples, pooled)
     finally:
         heads.close()
-    relative = np.abs(pooled - samples.pooled).max(axis=1) / np.abs(samples.pooled).max()
-    return [
-        _gate(
-            "pooled features", relative, limits.pooled_relative, "relative", _frame_names(samples)
-        ),
+    gates = [
+        *_pooled_gates(pooled, samples, limits),
         _joint_gate("heads alone", alone, samples.chunk, limits.joint_rad, manifest.heads),
         _joint_gate("backbone and heads", whole, samples.chunk, limits.joint_rad, manifest.heads),
     ]
+    rows = error_rows(whole, samples.chunk, manifest.heads)
+    if limits.joint_p99_rad > 0:
+        errors = np.array([row.p99 for row in rows], np.float32)
+        names = [row.name for row in rows]
+        gates.append(_gate("backbone and heads, p99", errors, limits.joint_p99_rad, "rad", names))
+    rows.append(_spread("pooled features, 1 - cosine", lost(pooled, samples.pooled), ""))
+    return Measured(gates, rows, _worst_frames(whole, samples))
+
+
+def find_bundle(plans: Path, manifest: Manifest) -> Path:
+    """The bundle beside `plans` that holds their samples. Raises `ConfigWrong`."""
+    wanted = manifest.verification.samples_sha256
+    place = plans.resolve().parent
+    for candidate in sorted(place.glob(f"*/{manifest.verification.samples}")):
+        beside = read_manifest(candidate.parent)
+        same = beside.backbone.model_hash == manifest.backbone.model_hash
+        if same and sha256_file(candidate) == wanted:
+            return candidate.parent
+    raise ConfigWrong(
+        f"the bundle that {plans.name} was compiled from is not there",
+        f"looked beside it, in {place}",
+        "name it with --bundle",
+    )
+
+
+def _worst_frames(found: Float32, samples: Samples) -> dict[str, UInt8]:
+    """The three moments of largest joint error, the cameras of each side by side."""
+    errors = np.abs(found - samples.chunk).reshape(len(samples.frames), -1).max(axis=1)
+    errors = np.where(np.isfinite(errors), errors, np.inf)
+    return {
+        f"frame {index}: largest joint error {errors[index]:.3g} rad": np.concatenate(
+            list(samples.frames[index]), axis=1
+        )
+        for index in np.argsort(-errors)[:3].tolist()
+    }
+
+
+def error_rows(found: Float32, wanted: Float32, heads: HeadsManifest) -> list[ErrorRow]:
+    """(samples, steps, action) twice → the error of every joint, rad (m/s, rad/s for the base)."""
+    columns = [*heads.joint_names, *(BASE_NAMES if heads.base_velocity else ())]
+    errors = np.abs(found - wanted)
+    return [
+        _spread(name, errors[:, :, column], "" if name in BASE_NAMES else "rad")
+        for column, name in enumerate(columns)
+    ]
+
+
+def lost(found: Float32, wanted: Float32) -> Float32:
+    """1 - cosine of every row of (samples, width); 1 where there is no number."""
+    sizes = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = (found.astype(np.float64) * wanted).sum(axis=1) / sizes
+    return (1 - np.where(np.isfinite(cosines), cosines, 0)).astype(np.float32)
+
+
+def _spread(name: str, errors: Float32, unit: str) -> ErrorRow:
+    flat = np.where(np.isfinite(errors), errors, np.inf).reshape(-1)
+    p50, p99 = (float(np.quantile(flat, q, method="higher")) for q in (0.5, 0.99))
+    return ErrorRow(name, p50, p99, float(flat.max()), unit)
+
+
+def _pooled_gates(pooled: Float32, samples: Samples, limits: Verification) -> list[Gate]:
+    names = _frame_names(samples)
+    if limits.cosine > 0:
+        away = lost(pooled, samples.pooled)
+        return [_gate("pooled features", away, 1 - limits.cosine, "1 - cosine", names)]
+    relative = np.abs(pooled - samples.pooled).max(axis=1) / np.abs(samples.pooled).max()
+    return [_gate("pooled features", relative, limits.pooled_relative, "relative", names)]
 
 
 def require(gates: list[Gate]) -> None:
@@ -54,7 +150,8 @@ def require(gates: list[Gate]) -> None:
             )
 
 
-def _plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int) -> Float32:
+def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int) -> Float32:
+    """What the plans in `plans` make of every sample, (samples, width)."""
     engines = [
         open_engine(plans, part, manifest.machine, threads) for part in manifest.backbone.parts
     ]

@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=("onnxruntime", "tensorrt", "tensorrt-rtx"), default="onnxruntime"
     )
     parser.add_argument("--clip", default="", help="a video to verify the plans on")
+    parser.add_argument(
+        "--precision",
+        choices=("none", "int8", "int4", "auto"),
+        default="",
+        help="quantise the Linears (default: as the recipe says); auto: the fastest that passes",
+    )
+    parser.add_argument("--calibration", type=Path, help="what neon-edge calibrate wrote")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--json", action="store_true", help="the manifest on stdout")
 
@@ -41,6 +48,8 @@ def main(options: argparse.Namespace) -> int:
         engine=options.engine,
         clip=options.clip,
         threads=options.threads,
+        precision=options.precision,
+        calibration=options.calibration,
     )
     directory = build(request, _tell)
     manifest = read_manifest(directory)

@@ -12,6 +12,8 @@ from neon_edge.errors import EXIT_BUG, NeonEdgeError
 
 VERBS = {
     "build": "recipe + checkpoint → plans for this machine, verified",
+    "calibrate": "clips or a LeRobot dataset → moments to quantise by, and how far they reach",
+    "verify": "plans against the network they were made from, in radians, with a page to read",
     "inspect": "what is in a directory of plans, what it was made from, does it fit here",
     "run": "drive the robot",
     "doctor": "everything that must be true on this machine, each with its fix",

@@ -142,6 +142,10 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     parts: list[Part]
     audio: AudioGeometry | None = None
     """Absent where the backbone does not listen."""
+    quantised: str = ""
+    """int8 (W8A8) or int4 (weights in groups) where its Linears are, else empty."""
+    float_layers: list[str] = field(default_factory=list)
+    """Linears, as PART/NAME, that quantisation left alone so that the gate passes."""
 
     @property
     def random(self) -> bool:
@@ -173,12 +177,14 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """One noise prediction of a diffusion head; runs once for each row of `part`'s modulation."""
     noise: TensorSpec | None = None
     """Standard normal, drawn by the host, where the heads sample."""
+    guided_parts: list[Part] = field(default_factory=list)
+    """A flow's condition, velocity and pull-back: in place of `part` where the host runs the steps."""
 
     @property
     def parts(self) -> list[Part]:
-        """All parts, in the order in which they run."""
+        """All parts, in the order in which they run; the guided ones behind."""
         last = [] if self.step_part is None else [self.step_part]
-        return [*self.slow_parts, self.part, *last]
+        return [*self.slow_parts, self.part, *last, *self.guided_parts]
 
     def with_parts(self, parts: list[Part]) -> HeadsManifest:
         """The same heads with other `parts`, such as compiled ones, in the same order."""
@@ -188,6 +194,7 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
             slow_parts=parts[:tick],
             part=parts[tick],
             step_part=parts[tick + 1] if self.step_part is not None else None,
+            guided_parts=parts[len(parts) - len(self.guided_parts) :],
         )
 
 
@@ -201,6 +208,29 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     passed: bool
     worst: str = ""
     """Which joint, sample or tensor set the figure."""
+
+
+class ErrorRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far one joint or feature is off over all verification samples."""
+
+    name: str
+    p50: float
+    p99: float
+    max: float
+    unit: str
+
+
+class Candidate(Struct, frozen=True, forbid_unknown_fields=True):
+    """One precision that a build tried: what it is worth on this machine."""
+
+    name: str
+    passed: bool
+    median_ms: float
+    """Of a whole backbone pass here; 0 where its gate failed and it was not timed."""
+    weight_bytes: int
+    """Of its graphs."""
+    note: str
+    chosen: bool = False
 
 
 class Verification(Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,6 +248,10 @@ class Verification(Struct, frozen=True, forbid_unknown_fields=True):
     """Limit of the largest pooled-feature error over the largest pooled feature."""
     joint_rad: float
     """Limit of the largest error of any joint in any chunk, rad (m/s, rad/s for the base)."""
+    cosine: float = 0.0
+    """Least cosine of any sample's pooled features; above 0 it stands in for `pooled_relative`."""
+    joint_p99_rad: float = 0.0
+    """Limit of the 99th percentile of any joint's error, rad; 0 is no limit."""
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +280,10 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     machine: Machine | None = None
     """Absent in a bundle."""
     gates: list[Gate] = field(default_factory=list)
+    errors: list[ErrorRow] = field(default_factory=list)
+    """Per joint, then the pooled features."""
+    candidates: list[Candidate] = field(default_factory=list)
+    """What `--precision auto` chose from."""
     format: int = FORMAT
 
 

@@ -7,15 +7,31 @@ by signed bytes three times as fast as signed by signed. Groups of 4 or 8 bits b
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neon_edge.build.quantise.onnx_types import Array
+from neon_edge.engine.files import weights_of
 
 _MIDDLE = 128
+_INLINE_LIMIT_BYTES = 1 << 30
 _DOMAIN = "com.microsoft"
+
+
+def write_cpu_form(source: Path, target: Path) -> None:
+    """`cpu_form` from file to file; large weights move beside the graph."""
+    model = cpu_form(onnx.load(str(source)))
+    large = model.ByteSize() > _INLINE_LIMIT_BYTES
+    onnx.save(
+        model,
+        str(target),
+        save_as_external_data=large,
+        location=weights_of(target).name if large else None,
+    )
 
 
 def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:

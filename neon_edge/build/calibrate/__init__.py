@@ -1,0 +1,5 @@
+"""Calibration: moments of the robot's own work, and how far activations reach on them.
+
+clip · LeRobot dataset ─▶ draw (stratified, seeded) ─▶ CalibrationSet ─▶ build --calibration
+                                                           └▶ ranges.json, to read and compare
+"""

@@ -1,0 +1,53 @@
+"""Moments from a recorded clip, drawn by how much the picture moves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from neon_edge.build.calibrate.draw import draw
+from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.capture.clip import decode, find_clip, survey
+from neon_edge.types import Float32, UInt8
+
+_THUMB = 16
+
+
+def from_clip(
+    clip: str, instructions: list[str], count: int, pictures: int, seed: int
+) -> CalibrationSet:
+    """`count` moments of one clip; instructions take turns, cameras see different moments."""
+    surveyed = survey(find_clip(clip))
+    motion = _motion([_thumb(frame.rgb()) for frame in decode(surveyed)])
+    places = draw(motion, ["clip"] * len(motion), count, seed)
+    shift = max(1, len(motion) // (count * (pictures + 1) or 1))
+    wanted = [[(place + shift * k) % len(motion) for k in range(pictures)] for place in places]
+    needed = {place for row in wanted for place in row}
+    pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
+    return CalibrationSet(
+        frames=_stacked([[pool[place] for place in row] for row in wanted]),
+        instructions=[instructions[i % len(instructions)] for i in range(len(places))],
+        names=[f"{surveyed.path.name} frame {place}" for place in places],
+        joints=np.zeros((len(places), 0), np.float32),
+    )
+
+
+def _stacked(rows: list[list[UInt8]]) -> UInt8:
+    return (
+        np.stack([np.stack(row) for row in rows]) if rows else np.zeros((0, 1, 1, 1, 3), np.uint8)
+    )
+
+
+def _thumb(image: UInt8) -> Float32:
+    down, across = max(1, image.shape[0] // _THUMB), max(1, image.shape[1] // _THUMB)
+    thumb: Float32 = image[::down, ::across].astype(np.float32)
+    return thumb
+
+
+def _motion(thumbs: list[Float32]) -> Float32:
+    """Mean change of brightness since the frame before, (n,); the first has its successor's."""
+    if len(thumbs) < 2:
+        return np.zeros(len(thumbs), np.float32)
+    changes = [float(np.abs(b - a).mean()) for a, b in pairwise(thumbs)]
+    return np.array([changes[0], *changes], np.float32)

@@ -1,0 +1,104 @@
+"""A calibration set: what the robot saw, was told and felt at the same moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.engine.files import sha256_file
+from neon_edge.errors import ConfigWrong
+from neon_edge.types import Float32, UInt8
+
+FILE_NAME = "moments.npz"
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """n moments: frames (n, pictures, height, width, 3), joints (n, joints) or (n, 0).
+
+    `robot` is the joint names in order, joined by commas; empty where no joint state was recorded.
+    """
+
+    frames: UInt8
+    instructions: list[str]
+    names: list[str]
+    joints: Float32
+    robot: str = ""
+
+
+def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> CalibrationSet:
+    """The same, if it can be calibrated on. Raises `ConfigWrong` with the reason."""
+    count = len(moments.frames)
+    if count < FEWEST:
+        raise _wrong(
+            "no moments" if count == 0 else "a single moment",
+            f"{count} moments; one says nothing of how activations vary",
+            f"record more: at least {FEWEST}, better 16",
+        )
+    if moments.frames.ndim != 5 or moments.frames.shape[1] != pictures:
+        raise _wrong(
+            "another number of cameras",
+            f"frames {moments.frames.shape}, the recipe has {pictures} pictures",
+            "calibrate with the recipe's cameras",
+        )
+    if not np.isfinite(moments.joints).all():
+        bad = [n for n, row in zip(moments.names, moments.joints, strict=True)
+               if not np.isfinite(row).all()]  # fmt: skip
+        raise _wrong(
+            "joint states that are not numbers",
+            f"{len(bad)} moments, the first is {bad[0]}",
+            "leave them out and record them again",
+        )
+    if robot and moments.robot and robot != moments.robot:
+        raise _wrong(
+            "moments of another robot",
+            f"joints {moments.robot} in the set, {robot} in the checkpoint",
+            "calibrate on the robot that the heads were trained for",
+        )
+    return moments
+
+
+def write_moments(directory: Path, moments: CalibrationSet) -> str:
+    """Whole or not at all; returns the file's sha256."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / FILE_NAME
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            frames=moments.frames,
+            instructions=np.array(moments.instructions, dtype=np.str_),
+            names=np.array(moments.names, dtype=np.str_),
+            joints=moments.joints,
+            robot=np.array(moments.robot, dtype=np.str_),
+        )
+    partial.replace(path)
+    return sha256_file(path)
+
+
+def read_moments(directory: Path) -> CalibrationSet:
+    """What `write_moments` wrote. Raises `ConfigWrong`."""
+    path = directory / FILE_NAME
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return CalibrationSet(
+                stored["frames"],
+                [str(text) for text in stored["instructions"]],
+                [str(name) for name in stored["names"]],
+                stored["joints"],
+                str(stored["robot"]),
+            )
+    except (OSError, ValueError, KeyError, EOFError) as failure:
+        raise ConfigWrong(
+            f"no calibration set in {directory}",
+            f"{path}: {failure}",
+            "make one: neon-edge calibrate RECIPE --clip FILE",
+        ) from None
+
+
+def _wrong(what: str, facts: str, fix: str) -> ConfigWrong:
+    return ConfigWrong(f"the calibration set holds {what}", facts, fix)

@@ -1,0 +1,201 @@
+"""A float bundle → the same bundle with quantised Linears, its gate measured, its skips found."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from msgspec import structs
+
+from neon_edge.build.calibrate.moments import CalibrationSet, checked
+from neon_edge.build.compile import compiled, share
+from neon_edge.build.quantise.feeds import host_feeds, part_feeds
+from neon_edge.build.quantise.kept import Kept, key_of
+from neon_edge.build.quantise.layers import Bits, Quantised, Report, quantise
+from neon_edge.build.quantise.lint import lint
+from neon_edge.build.quantise.place import place
+from neon_edge.build.quantise.skip import find_skip
+from neon_edge.build.recipe import Quantise
+from neon_edge.engine.files import sha256_file, weights_of
+from neon_edge.engine.manifest import (
+    EngineKind,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from neon_edge.errors import GateMissed
+
+KEPT = "quantised_layers"
+_INLINE_LIMIT_BYTES = 1 << 30
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to quantise, on what, and where to keep layers that are done."""
+
+    bundle: Path
+    moments: CalibrationSet
+    settings: Quantise
+    threads: int
+    kept: Path
+    engine: EngineKind
+    """What the gate is measured on while layers are moved back to float."""
+
+
+def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifest:
+    """Write `target`, whole or not at all.
+
+    Layers go back to float, worst first, until the gate passes. Raises `GateMissed` when no
+    skip-list within the recipe's share is enough; `target` then holds nothing.
+    """
+    manifest = read_manifest(work.bundle)
+    checked(work.moments, manifest.backbone.image.count, ",".join(manifest.heads.joint_names))
+    done = quantise_parts(work, manifest, bits, tell)
+    reports = [
+        replace(report, name=f"{part}/{report.name}")
+        for part, quantised in done.items()
+        for report in quantised.reports
+    ]
+    partial = target.with_name(target.name + ".part")
+
+    def passes(names: list[str]) -> bool:
+        _write(work, manifest, done, bits, names, partial)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            trial = compiled(partial, Path(scratch) / "trial", work.engine, work.threads, _silent)
+        failed = [gate for gate in trial.gates if not gate.passed]
+        tell(f"{bits}, {len(names)} layers in float: " + (_said(failed) or "gate passed"))
+        return not failed
+
+    skip = find_skip(reports, passes, work.settings.skip, work.settings.skip_share)
+    if not skip.passed:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise GateMissed(
+            f"{bits} misses its gate whatever stays in float",
+            f"{len(skip.names)} layers, {skip.share:.1%} of the weights, were given back",
+            "use a finer precision, or more and better calibration moments",
+        )
+    write_reports(partial, reports, work.moments.names, skip.names)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.replace(target)
+    return read_manifest(target)
+
+
+def quantise_parts(work: Work, manifest: Manifest, bits: Bits, tell: Tell) -> dict[str, Quantised]:
+    """Every part by itself, each on what the float parts before it make of the moments."""
+    feeds = host_feeds(work.bundle, manifest.backbone, work.moments)
+    done: dict[str, Quantised] = {}
+    for part, fed in part_feeds(work.bundle, manifest.backbone, feeds, work.threads):
+        key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed))
+        done[part.name] = quantise(
+            onnx.load(str(work.bundle / part.onnx)),
+            fed,
+            bits,
+            Kept(work.kept, key),
+            threads=work.threads,
+            seed=work.settings.seed,
+            tell=lambda step, name=part.name: tell(f"{bits} {name}: {step}"),  # type: ignore[misc]
+        )
+    return done
+
+
+def _write(
+    work: Work,
+    manifest: Manifest,
+    done: Mapping[str, Quantised],
+    bits: Bits,
+    skip: list[str],
+    target: Path,
+) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    digest = hashlib.sha256(manifest.backbone.model_hash.encode())
+    parts = []
+    for part in manifest.backbone.parts:
+        names = [name.partition("/")[2] for name in skip if name.startswith(part.name + "/")]
+        model = onnx.load(str(work.bundle / part.onnx))
+        place(model, done[part.name].without(names))
+        lint(model)
+        _save(model, target / part.onnx)
+        sha256 = sha256_file(target / part.onnx)
+        digest.update(sha256.encode())
+        parts.append(structs.replace(part, onnx_sha256=sha256))
+    prompt = manifest.backbone.prompt
+    others = [prompt.tokenizer, prompt.embeddings, manifest.verification.samples]
+    for head in manifest.heads.parts:
+        others += [head.onnx, weights_of(Path(head.onnx)).name]
+    for name in others:
+        if (work.bundle / name).exists():
+            share(work.bundle / name, target / name)
+    model_hash = digest.hexdigest()[:16]
+    limits, settings = manifest.verification, work.settings
+    write_manifest(
+        target,
+        structs.replace(
+            manifest,
+            backbone=structs.replace(
+                manifest.backbone,
+                parts=parts,
+                quantised=bits,
+                float_layers=skip,
+                model_hash=model_hash,
+            ),
+            heads=structs.replace(manifest.heads, backbone_hash=model_hash),
+            verification=structs.replace(
+                limits,
+                cosine=settings.cosine,
+                joint_p99_rad=settings.joint_p99_rad,
+                joint_rad=settings.joint_max_rad,
+            ),
+        ),
+    )
+
+
+def _save(model: onnx.ModelProto, path: Path) -> None:
+    large = model.ByteSize() > _INLINE_LIMIT_BYTES
+    onnx.save(
+        model,
+        str(path),
+        save_as_external_data=large,
+        location=weights_of(path).name if large else None,
+    )
+
+
+def write_reports(
+    directory: Path, reports: list[Report], moments: list[str], skip: list[str]
+) -> None:
+    """`layers.json`, sorted: what every layer loses and which moment reaches furthest in it."""
+    rows = {
+        report.name: {
+            "alpha": report.alpha,
+            "clip": report.clip,
+            "error": None if np.isnan(report.error) else float(f"{report.error:.4g}"),
+            "float": report.name in skip,
+            "moment": moments[report.sample],
+            "reach": float(f"{report.reach:.5g}"),
+            "weights": report.weights,
+        }
+        for report in reports
+    }
+    encoded = msgspec.json.encode(dict(sorted(rows.items())), order="sorted")
+    (directory / "layers.json").write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+
+
+def _said(failed: list[Any]) -> str:
+    return "; ".join(
+        f"{gate.name} {gate.measured:.3g} {gate.unit}, limit {gate.limit:.3g} ({gate.worst})"
+        for gate in failed
+    )
+
+
+def _silent(_: str) -> None:
+    """Trials are compiled without a word."""

@@ -1,0 +1,138 @@
+"""Build every precision, drop what misses its gate, time the rest here, keep the fastest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from msgspec import structs
+
+from neon_edge.build.compile import CURRENT, Tell, compiled, plans_name, point
+from neon_edge.build.quantise.bundle import Work, quantise_bundle
+from neon_edge.build.quantise.layers import Bits
+from neon_edge.clock import MonotonicClock
+from neon_edge.engine.files import weights_of
+from neon_edge.engine.manifest import Candidate, Manifest, read_manifest, write_manifest
+from neon_edge.engine.plan import open_engine, this_machine
+from neon_edge.errors import GateMissed
+from neon_edge.features.backbone import Backbone
+
+FLOAT = "float"
+BITS: tuple[Bits, ...] = ("int8", "int4")
+ROUNDS = 15
+_WARM_UP = 2
+_NOISE = 1.03
+"""A precision that is not faster by more than the measurement's noise is not worth its error."""
+
+
+def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
+    """The directory of the winner's plans, which become `current`. Its manifest has the table.
+
+    Raises `GateMissed` where not even the float plans pass.
+    """
+    plans: dict[str, Path] = {}
+    table: dict[str, Candidate] = {}
+    for name in (FLOAT, *bits):
+        try:
+            bundle = work.bundle
+            if name != FLOAT:
+                bundle = work.bundle.with_name(f"{work.bundle.name}-{name}")
+                quantise_bundle(work, name, bundle, tell)  # type: ignore[arg-type]
+            place = built / f"{plans_name(this_machine(work.engine))}-{name}"
+            made = compiled(bundle, place, work.engine, work.threads, tell)
+        except GateMissed as failure:
+            table[name] = Candidate(name, False, 0.0, 0, f"{failure.wrong}: {failure.facts}")
+            continue
+        failed = [gate for gate in made.gates if not gate.passed]
+        said = "; ".join(f"{g.name} {g.measured:.3g} > {g.limit:.3g} {g.unit}" for g in failed)
+        size = graph_bytes(bundle, made)
+        table[name] = Candidate(name, not failed, 0.0, size, said or _worth(made))
+        if not failed:
+            plans[name] = place
+    if not plans:
+        raise GateMissed(
+            "no precision passes its gate",
+            "; ".join(f"{row.name}: {row.note}" for row in table.values()),
+            "see the float plans' gates first",
+        )
+    for name, spent in timed(plans, work.threads).items():
+        table[name] = structs.replace(table[name], median_ms=spent)
+    winner = fastest({name: table[name].median_ms for name in plans})
+    table[winner] = structs.replace(table[winner], chosen=True, note=_reason(table, winner))
+    chosen = built / plans_name(this_machine(work.engine))
+    shutil.rmtree(chosen, ignore_errors=True)
+    plans[winner].rename(chosen)
+    manifest = structs.replace(read_manifest(chosen), candidates=list(table.values()))
+    write_manifest(chosen, manifest)
+    point(built / CURRENT, chosen.name)
+    for line in lines(manifest.candidates):
+        tell(line)
+    return chosen
+
+
+def fastest(times: dict[str, float]) -> str:
+    """The name that is fastest, or the earliest that is as fast within the noise."""
+    best = min(times.values())
+    return next(name for name, spent in times.items() if spent <= best * _NOISE)
+
+
+def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
+    """Median ms of a whole pass, all plans in turn so that the machine's moods fall on all."""
+    clock = MonotonicClock()
+    passes = {name: _opened(directory, threads) for name, directory in plans.items()}
+    spent: dict[str, list[float]] = {name: [] for name in plans}
+    for number in range(ROUNDS + _WARM_UP):
+        for name, (infer, _) in passes.items():
+            began = clock.now_ns()
+            infer()
+            if number >= _WARM_UP:
+                spent[name].append((clock.now_ns() - began) / 1e6)
+    for _, close in passes.values():
+        close()
+    return {name: float(np.median(times)) for name, times in spent.items()}
+
+
+def graph_bytes(bundle: Path, manifest: Manifest) -> int:
+    """Of the backbone's graphs with their weights."""
+    files = [bundle / part.onnx for part in manifest.backbone.parts]
+    files += [weights_of(file) for file in files if weights_of(file).exists()]
+    return sum(file.stat().st_size for file in files)
+
+
+def lines(candidates: list[Candidate]) -> list[str]:
+    """The table for a person."""
+    return [
+        f"{'→' if row.chosen else ' '} {row.name:6} {row.median_ms:9.2f} ms "
+        f"{row.weight_bytes / 1e6:9.1f} MB  {row.note}"
+        for row in candidates
+    ]
+
+
+def _opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    manifest = read_manifest(directory)
+    engines = [
+        open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
+    ]
+    backbone = Backbone(manifest.backbone, directory, engines)
+    backbone.instruct(manifest.verification.instruction)
+    return backbone.infer, backbone.close
+
+
+def _worth(manifest: Manifest) -> str:
+    worst = max((row for row in manifest.errors if row.unit == "rad"), key=lambda row: row.max)
+    skipped = len(manifest.backbone.float_layers)
+    kept = f", {skipped} layers in float" if skipped else ""
+    return f"largest joint error {worst.max:.2g} rad ({worst.name}){kept}"
+
+
+def _reason(table: dict[str, Candidate], winner: str) -> str:
+    slower = [
+        f"{row.name} takes {row.median_ms / table[winner].median_ms:.2f} times as long"
+        for row in table.values()
+        if row.passed and row.name != winner
+    ]
+    smallest = min((row for row in table.values() if row.passed), key=lambda r: r.weight_bytes)
+    saves = "" if smallest.name == winner else f"; {smallest.name} saves memory, not time"
+    return f"{table[winner].note}; chosen: {', '.join(slower) or 'nothing else passed'}{saves}"

@@ -1,0 +1,70 @@
+"""What every part of a float backbone is fed on a calibration set, one part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.samples import camera_frames
+from neon_edge.engine.manifest import BackboneManifest, Part
+from neon_edge.errors import ConfigWrong
+from neon_edge.features.preprocess import Preprocessor
+from neon_edge.features.prompt import PromptEncoder
+from neon_edge.types import Float32
+
+Feeds = list[dict[str, Float32]]
+
+
+def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet) -> Feeds:
+    """What the host gives the first parts for every moment."""
+    image = backbone.image
+    preprocessor = Preprocessor(image)
+    prompt = PromptEncoder(backbone.prompt, bundle, backbone.tokens, image.count)
+    feeds: Feeds = []
+    for frames, instruction in zip(moments.frames, moments.instructions, strict=True):
+        patches = np.empty((image.count * image.patches, image.patch_width), np.float32)
+        for index, frame in enumerate(camera_frames(frames)):
+            rows = slice(index * image.patches, (index + 1) * image.patches)
+            preprocessor.fill(frame.image, patches[rows])
+        embeds, weights = (np.array(value, np.float32) for value in prompt.encode(instruction))
+        feeds.append({"patches": patches, "text_embeds": embeds, "pool_weights": weights})
+    return feeds
+
+
+def part_feeds(
+    bundle: Path, backbone: BackboneManifest, known: Feeds, threads: int
+) -> Iterator[tuple[Part, Feeds]]:
+    """Each part and its inputs for every moment; one part's session at a time."""
+    for part in backbone.parts:
+        fed = [_shaped(part, tensors) for tensors in known]
+        yield part, fed
+        session = _session(bundle / part.onnx, threads)
+        names = [spec.name for spec in part.outputs]
+        for tensors, inputs in zip(known, fed, strict=True):
+            tensors.update(zip(names, session.run(names, inputs), strict=True))
+
+
+def _shaped(part: Part, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [spec.name for spec in part.inputs if spec.name not in tensors]
+    if unknown:
+        raise ConfigWrong(
+            f"part {part.name!r} cannot be calibrated from pictures and words",
+            f"it reads {', '.join(unknown)}, which no calibration set holds",
+            "build this backbone in float, or without sound",
+        )
+    return {
+        spec.name: tensors[spec.name].reshape(spec.shape).astype(spec.dtype, copy=False)
+        for spec in part.inputs
+    }
+
+
+def _session(graph: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

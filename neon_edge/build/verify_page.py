@@ -1,0 +1,180 @@
+"""What the gate measured, as one page that needs nothing else: errors per joint, per layer, frames.
+
+Charts are inline SVG, pictures are inline PNG; colours follow the reader's light or dark setting.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neon_edge.engine.manifest import Candidate, ErrorRow, Gate, Manifest
+from neon_edge.types import UInt8
+
+PAGE = "verify.html"
+LAYERS = "layers.json"
+_SHOWN_LAYERS = 40
+_BAR, _WIDE, _LABEL, _FIGURE = 20, 460, 260, 190
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#8a9099;--line:#d9dde2;
+--p50:#9db8d9;--p99:#4a7dbd;--max:#1d4f91;--bad:#b3261e;--good:#1a7f37}
+@media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--paper:#14171b;--faint:#8d949e;
+--line:#333940;--p50:#2f4a6b;--p99:#4d86cc;--max:#9cc3f2;--bad:#ff8a80;--good:#6fdd8b}}
+body{background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif;
+max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.35rem}h2{font-size:1.05rem;margin-top:2.2rem}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .7rem .25rem 0;
+border-bottom:1px solid var(--line);vertical-align:top}td.n{text-align:right;
+font-variant-numeric:tabular-nums}.bad{color:var(--bad)}.good{color:var(--good)}
+.faint{color:var(--faint)}svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;
+fill:var(--ink)}svg .faint{fill:var(--faint)}img{max-width:22rem;width:100%;border-radius:4px}
+figure{display:inline-block;margin:0 1rem 1rem 0}figcaption{color:var(--faint)}
+"""
+
+
+def page(manifest: Manifest, layers: Mapping[str, Any], frames: Mapping[str, UInt8]) -> str:
+    """HTML. `frames` are captions and pictures (height, width, 3), the worst first."""
+    backbone = manifest.backbone
+    form = backbone.quantised or "float"
+    machine = manifest.machine
+    where = f"{machine.engine} {machine.engine_version}, {machine.device}" if machine else "bundle"
+    passed = all(gate.passed for gate in manifest.gates)
+    verdict = '<b class="good">passed</b>' if passed else '<b class="bad">missed</b>'
+    joints = [row for row in manifest.errors if row.unit == "rad"]
+    parts = [
+        f"<h1>{_safe(backbone.recipe)}, {form}: {verdict}</h1>",
+        f'<p class="faint">{_safe(where)} · made {_safe(manifest.created)} · '
+        f"weights {_safe(backbone.weights)} · features {backbone.model_hash}</p>",
+        "<h2>Gates</h2>",
+        _gates(manifest.gates),
+        "<h2>Error of every joint, rad</h2>",
+        _joints(joints, manifest.verification.joint_rad),
+        _others([row for row in manifest.errors if row.unit != "rad"]),
+    ]
+    if layers:
+        parts += ["<h2>What each Linear loses</h2>", _layers(layers)]
+    if manifest.candidates:
+        parts += ["<h2>Precisions tried here</h2>", _candidates(manifest.candidates)]
+    if frames:
+        parts += ["<h2>Worst frames</h2>", *(_figure(*item) for item in frames.items())]
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{_safe(backbone.recipe)} {form}: accuracy</title><style>{_STYLE}</style>\n"
+        f"<body>{body}</body></html>\n"
+    )
+
+
+def read_layers(bundle: Path) -> dict[str, Any]:
+    """What quantisation wrote beside the bundle's graphs; empty for a float bundle."""
+    path = bundle / LAYERS
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def png(image: UInt8) -> bytes:
+    """(height, width, 3) RGB as a PNG file."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.fromarray(image).save(held, "PNG")
+    return held.getvalue()
+
+
+def _gates(gates: list[Gate]) -> str:
+    rows = [
+        f'<tr><td>{_safe(g.name)}<td class="n">{g.measured:.3g}<td class="n">{g.limit:.3g}'
+        f"<td>{_safe(g.unit)}<td>{_safe(g.worst)}"
+        f'<td class="{"good" if g.passed else "bad"}">{"passed" if g.passed else "missed"}'
+        for g in gates
+    ]
+    head = "<tr><th>gate<th>measured<th>limit<th><th>worst at<th>"
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _joints(rows: list[ErrorRow], limit: float) -> str:
+    top = max([limit, *(row.max for row in rows if row.max < 1e9)], default=1.0)
+    marks = []
+    for number, row in enumerate(rows):
+        y = number * _BAR
+        marks.append(f'<text x="0" y="{y + 14}">{_safe(row.name)}</text>')
+        for kind in ("max", "p99", "p50"):
+            width = min(getattr(row, kind) / top, 1.0) * _WIDE
+            marks.append(_rect(_LABEL, y + 4, width, f"var(--{kind})", f"{row.name}: {kind}"))
+        figures = f"{row.p50:.2g} · {row.p99:.2g} · {row.max:.2g}"
+        marks.append(f'<text x="{_LABEL + _WIDE + 8}" y="{y + 14}">{figures}</text>')
+    x, height = _LABEL + limit / top * _WIDE, len(rows) * _BAR
+    marks.append(
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="var(--bad)" '
+        'stroke-dasharray="3 3"/>'
+    )
+    legend = '<p class="faint">bars: p50, p99, largest; dashed: the limit of the largest</p>'
+    return _svg(height, marks) + legend
+
+
+def _layers(layers: Mapping[str, Any]) -> str:
+    known = [(name, row) for name, row in layers.items() if row["error"] is not None]
+    ranked = sorted(known, key=lambda item: item[1]["error"], reverse=True)[:_SHOWN_LAYERS]
+    top = max((row["error"] for _, row in ranked), default=1.0) or 1.0
+    marks = []
+    for number, (name, row) in enumerate(ranked):
+        y = number * _BAR
+        note = f"{row['error']:.2g}" + (", in float" if row["float"] else "")
+        tip = f"{name}: reaches {row['reach']} on {row['moment']}"
+        colour = "var(--faint)" if row["float"] else "var(--p99)"
+        marks.append(f'<text x="0" y="{y + 14}">{_safe(name)}</text>')
+        # Square roots: most layers would otherwise be invisible beside the first.
+        marks.append(_rect(_LABEL, y + 4, (row["error"] / top) ** 0.5 * _WIDE, colour, tip))
+        marks.append(f'<text x="{_LABEL + _WIDE + 8}" y="{y + 14}">{note}</text>')
+    said = f"worst {len(ranked)} of {len(layers)}; relative squared error, drawn as its root"
+    return _svg(len(ranked) * _BAR, marks) + f'<p class="faint">{said}</p>'
+
+
+def _candidates(rows: list[Candidate]) -> str:
+    cells = [
+        f"<tr><td>{'→ ' if row.chosen else ''}{_safe(row.name)}"
+        f'<td class="n">{f"{row.median_ms:.1f} ms" if row.median_ms else ""}'
+        f'<td class="n">{row.weight_bytes / 1e6:.1f} MB<td>{_safe(row.note)}'
+        for row in rows
+    ]
+    return f"<table>{''.join(cells)}</table>"
+
+
+def _others(rows: list[ErrorRow]) -> str:
+    cells = [
+        f'<tr><td>{_safe(row.name)}<td class="n">{row.p50:.3g}<td class="n">{row.p99:.3g}'
+        f'<td class="n">{row.max:.3g}'
+        for row in rows
+    ]
+    return f"<table><tr><th><th>p50<th>p99<th>largest{''.join(cells)}</table>" if rows else ""
+
+
+def _figure(caption: str, image: UInt8) -> str:
+    held = base64.b64encode(png(image)).decode()
+    text = _safe(caption)
+    return (
+        f'<figure><img alt="{text}" src="data:image/png;base64,{held}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def _svg(height: int, marks: list[str]) -> str:
+    width = _LABEL + _WIDE + _FIGURE
+    return f'<svg viewBox="0 0 {width} {max(height, 1)}" role="img">{"".join(marks)}</svg>'
+
+
+def _rect(x: float, y: float, width: float, colour: str, tip: str) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="12" '
+        f'fill="{colour}"><title>{_safe(tip)}</title></rect>'
+    )
+
+
+def _safe(text: str) -> str:
+    return html.escape(text, quote=True)
