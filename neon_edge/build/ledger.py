@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -40,12 +40,45 @@ class Step(str):
         return step
 
 
+class Steps(Protocol):
+    """Who runs the steps of a build, and may know that one need not run."""
+
+    def expect(self, more: int) -> None:
+        """So many steps more than were known of."""
+
+    def step(
+        self,
+        name: str,
+        kind: type[Result],
+        make: Callable[[], Result],
+        files: Callable[[Result], Sequence[str]],
+    ) -> Result:
+        """What `make` makes, which is of `kind` and wrote `files`."""
+
+
+class AtOnce:
+    """`Steps` that remembers nothing and says nothing."""
+
+    def expect(self, more: int) -> None:
+        """Nothing is counted."""
+
+    def step(
+        self,
+        name: str,
+        kind: type[Result],
+        make: Callable[[], Result],
+        files: Callable[[Result], Sequence[str]],
+    ) -> Result:
+        """Run it."""
+        return make()
+
+
 class _Done(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str]
     result: Any
 
 
-class _Steps(Struct, forbid_unknown_fields=True):
+class _Log(Struct, forbid_unknown_fields=True):
     key: str
     done: dict[str, _Done] = field(default_factory=dict)
 
@@ -63,6 +96,10 @@ class Ledger:
         if not self._steps.done:
             shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
+
+    def expect(self, more: int) -> None:
+        """So many steps more than were known of."""
+        self._total += more
 
     def step(
         self,
@@ -126,12 +163,12 @@ def sources_key(*folders: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, key: str) -> _Steps:
+def _read(path: Path, key: str) -> _Log:
     try:
-        steps = msgspec.json.decode(path.read_bytes(), type=_Steps)
+        steps = msgspec.json.decode(path.read_bytes(), type=_Log)
     except (OSError, msgspec.MsgspecError):
-        return _Steps(key)
-    return steps if steps.key == key else _Steps(key)
+        return _Log(key)
+    return steps if steps.key == key else _Log(key)
 
 
 def _to_disk(path: Path) -> None:
