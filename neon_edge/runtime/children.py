@@ -49,7 +49,7 @@ class Child:
         """Start it; it inherits stderr, and stdout is left to the supervisor's JSON."""
         self._started_ns = self._clock.now_ns()
         self._died_ns = 0
-        self._process = subprocess.Popen(
+        self._popen = subprocess.Popen(
             [sys.executable, "-m", f"neon_edge.runtime.{self.name}", str(self._spec), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
@@ -59,17 +59,17 @@ class Child:
     @property
     def code(self) -> int | None:
         """None while it lives, then its exit code, negative for a signal."""
-        return self._process.poll()
+        return self._popen.poll()
 
     @property
     def pid(self) -> int:
         """Of the newest process."""
-        return self._process.pid
+        return self._popen.pid
 
     @property
     def how(self) -> str:
         """Its end, in words."""
-        code = self._process.returncode
+        code = self._popen.returncode
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def just_died(self) -> bool:
@@ -96,14 +96,14 @@ class Child:
     def terminate(self) -> None:
         """Ask it to stop: once, for a second signal would meet an interpreter already leaving."""
         if not self._asked and self.code is None:
-            self._process.terminate()
+            self._popen.terminate()
             self._asked = True
 
     def end(self) -> None:
         """Have it dead: asked first, killed if it does not listen."""
         self.terminate()
         try:
-            self._process.wait(STOP_AFTER_S)
+            self._popen.wait(STOP_AFTER_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._popen.kill()
+            self._popen.wait()

@@ -18,6 +18,8 @@ from neon_edge.transport.protocol.dynamixel_stream import StreamParser
 from neon_edge.types import BusFrame
 
 REPLY_NS = 100_000_000
+PING_BYTES = 3
+"""Of a ping's answer: model number and firmware version."""
 TRIES = 3
 SETTLE_NS = 20_000_000
 _WIDTHS = {1: "<B", 2: "<H", 4: "<I"}
@@ -43,7 +45,7 @@ class DynamixelSetup:
 
         Takes its torque off: the control table's first part can be written only so.
         """
-        model = struct.unpack_from("<H", self._ask(servo, dynamixel.ping(servo.motor.id)))[0]
+        model = struct.unpack_from("<H", self._ask(servo, dynamixel.ping(servo.motor.id), PING_BYTES))[0]
         self._compare(servo, "model number", servo.motor.model, model)
         # A servo that does not confirm writes could refuse them in silence. Whether it answers
         # this one depends on how it stood; the next question waits out a late answer.
@@ -69,13 +71,13 @@ class DynamixelSetup:
 
     def get(self, servo: Servo, address: int, width: int) -> int:
         """An unsigned field of the control table."""
-        values = self._ask(servo, dynamixel.read(servo.motor.id, address, width))
+        values = self._ask(servo, dynamixel.read(servo.motor.id, address, width), width)
         return int(struct.unpack(_WIDTHS[width], values)[0])
 
     def put(self, servo: Servo, address: int, number: int, width: int) -> None:
         """Write a field and read it back."""
         values = struct.pack(_WIDTHS[width], number)
-        self._ask(servo, dynamixel.write(servo.motor.id, address, values))
+        self._ask(servo, dynamixel.write(servo.motor.id, address, values), 0)
         self._compare(servo, f"control table {address}", number, self.get(servo, address, width))
 
     def ask_all(self, servos: Sequence[Servo], address: int, length: int) -> list[bytes]:
@@ -123,8 +125,11 @@ class DynamixelSetup:
                 "correct the joint's effort, or torque_per_count",
             )
 
-    def _ask(self, servo: Servo, packet: bytes) -> bytes:
-        """Send, and wait for the servo's answer; again where none comes."""
+    def _ask(self, servo: Servo, packet: bytes, length: int) -> bytes:
+        """Send, and wait for the servo's answer of `length` bytes; again where none comes.
+
+        An answer of another length belongs to an earlier question, and came late.
+        """
         for _ in range(TRIES):
             self._begin(packet)
             deadline_ns = self._clock.now_ns() + REPLY_NS
@@ -135,7 +140,8 @@ class DynamixelSetup:
                     failure = reading.error & ~dynamixel.ALERT
                     if failure:
                         raise _refused(servo, packet, failure)
-                    return reading.values
+                    if len(reading.values) == length:
+                        return reading.values
         raise self._silent(servo)
 
     def _begin(self, packet: bytes) -> None:
