@@ -45,7 +45,8 @@ class DynamixelSetup:
 
         Takes its torque off: the control table's first part can be written only so.
         """
-        model = struct.unpack_from("<H", self._ask(servo, dynamixel.ping(servo.motor.id), PING_BYTES))[0]
+        answer = self._ask(servo, dynamixel.ping(servo.motor.id), PING_BYTES)
+        model = struct.unpack_from("<H", answer)[0]
         self._compare(servo, "model number", servo.motor.model, model)
         # A servo that does not confirm writes could refuse them in silence. Whether it answers
         # this one depends on how it stood; the next question waits out a late answer.
