@@ -104,8 +104,9 @@ def graph_bytes(bundle: Path, manifest: Manifest) -> int:
 def lines(candidates: list[Candidate]) -> list[str]:
     """The table for a person."""
     return [
-        f"{'→' if row.chosen else ' '} {row.name:6} {row.median_ms:9.2f} ms "
-        f"{row.weight_bytes / 1e6:9.1f} MB  {row.note}"
+        f"{'→' if row.chosen else ' '} {row.name:6} "
+        + (f"{row.median_ms:9.2f} ms {row.weight_bytes / 1e6:9.1f} MB" if row.passed else "dropped")
+        + f"  {row.note}"
         for row in candidates
     ]
 

