@@ -50,6 +50,17 @@ def test_a_late_look_finds_the_time_long_past() -> None:
     assert looks == [Rung.HOLD, Rung.DAMP, Rung.OFF]
 
 
+def test_only_a_hold_that_began_as_one_counts_and_only_while_it_lasts() -> None:
+    hold, scale = (Judgement(rung, Cause.FEATURES_OLD) for rung in (Rung.HOLD, Rung.SCALE))
+    ladder = Ladder(SafetyLimits(hold_damp_after_s=3.0))
+    for after_a_while in (RUNNING, scale):
+        ladder.start(0)
+        ladder.step(after_a_while, 1)
+        assert ladder.step(after_a_while, 10 * 10**9) is after_a_while
+        assert ladder.step(hold, 10 * 10**9 + 1) is hold
+        assert ladder.step(after_a_while, 20 * 10**9) is after_a_while
+
+
 def test_a_ladder_begins_disarmed_and_is_armed_by_start_alone() -> None:
     ladder = Ladder(SafetyLimits())
     assert ladder.step(RUNNING, 5) is ladder.now
