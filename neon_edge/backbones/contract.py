@@ -100,7 +100,10 @@ class Batched(Reference, Protocol):
     """A `Reference` that takes several moments at once, and then reads its weights once."""
 
     def pooled_each(
-        self, moments: Sequence[Sequence[UInt8]], token_ids: Sequence[int]
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Pooled features (n, width) of n moments of pictures under one sequence of ids."""
 

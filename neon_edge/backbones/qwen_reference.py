@@ -34,9 +34,7 @@ class QwenReference:
         self._network = network
         self._image = image
         self._tap = tap
-        self._model = stream(
-            network.empty(), lambda name: source.tensor(network.published(name))
-        )
+        self._model = stream(network.empty(), lambda name: source.tensor(network.published(name)))
         # The meta device computed nothing.
         network.restore(self._model)
         self._processor = Qwen2VLImageProcessorPil(
@@ -46,7 +44,6 @@ class QwenReference:
             image_mean=list(image.mean),
             image_std=list(image.std),
         )
-
         self._ear = None if audio is None else extractor(audio)
 
     def pooled(
@@ -56,18 +53,25 @@ class QwenReference:
         sound: Float32 | None = None,
     ) -> Float32:
         """Mean over all tokens of the last hidden state, (width,)."""
-        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]), sound)[0]
+        sounds = None if sound is None else [sound]
+        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]), sounds)[0]
         return pooled
 
     def pooled_each(
-        self, moments: Sequence[Sequence[UInt8]], token_ids: Sequence[int]
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Several moments under one instruction, (n, width), every block's weights read once."""
         pictures = [picture for moment in moments for picture in moment]
-        return self._pooled(pictures, torch.tensor([list(token_ids)] * len(moments)))
+        return self._pooled(pictures, torch.tensor([list(token_ids)] * len(moments)), sounds)
 
     def _pooled(
-        self, pictures: Sequence[UInt8], ids: torch.Tensor, sound: Float32 | None = None
+        self,
+        pictures: Sequence[UInt8],
+        ids: torch.Tensor,
+        sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         seen = self._processor(
             [resized(picture, self._image) for picture in pictures], return_tensors="pt"
@@ -86,7 +90,7 @@ class QwenReference:
                     output_hidden_states=True,
                     use_cache=False,
                     **self._network.asked(ids),
-                    **(self._listened(sound) if sound is not None else {}),
+                    **(self._listened(sounds) if sounds is not None else {}),
                 )
         finally:
             tap.remove()
@@ -94,11 +98,11 @@ class QwenReference:
         pooled: Float32 = last.mean(dim=1).numpy()
         return pooled
 
-    def _listened(self, sound: Float32) -> dict[str, torch.Tensor]:
-        """What `Qwen2_5OmniProcessor` makes of one window of sound."""
+    def _listened(self, sounds: Sequence[Float32]) -> dict[str, torch.Tensor]:
+        """What `Qwen2_5OmniProcessor` makes of one window of sound a moment."""
         assert self._ear is not None
         heard = self._ear(
-            sound,
+            list(sounds),
             sampling_rate=self._ear.sampling_rate,
             return_attention_mask=True,
             padding="max_length",

@@ -26,6 +26,7 @@ from neon_edge.build.samples import (
     Samples,
     camera_frames,
     clip_frames,
+    sound_windows,
     write_samples,
 )
 from neon_edge.build.weights import Weights, open_weights
@@ -130,7 +131,10 @@ def reference_samples(
     """The original networks in torch on every frame, and on POSES joint states a frame."""
     reference = ReferenceBackbone(recipe, weights)
     moments = [camera_frames(moment) for moment in frames]
-    pooled = reference.pooled_each(moments, INSTRUCTION).astype(np.float32)
+    audio = recipe.adaptor.audio
+    sounds = sound_windows(audio, len(frames), SEED) if audio is not None else None
+    heard = list(sounds) if sounds is not None else None
+    pooled = reference.pooled_each(moments, INSTRUCTION, heard).astype(np.float32)
     del reference
     rows = sample_inputs(checkpoint, len(frames) * POSES, SEED)
     chunks = []
@@ -139,4 +143,4 @@ def reference_samples(
         chunks.append(torch_chunk(checkpoint, inputs)[0])
     names = [name for name in rows[0] if name != "pooled"]
     inputs = {name: np.concatenate([row[name] for row in rows]) for name in names}
-    return Samples(frames, inputs, pooled, np.stack(chunks))
+    return Samples(frames, inputs, pooled, np.stack(chunks), sounds)

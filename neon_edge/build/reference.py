@@ -49,16 +49,20 @@ class ReferenceBackbone:
         samples = sound.samples if sound is not None else None
         return self._model.pooled([frame.image for frame in frames], ids, samples)
 
-
     def pooled_each(
-        self, moments: Sequence[Sequence[CameraFrame]], instruction: str
+        self,
+        moments: Sequence[Sequence[CameraFrame]],
+        instruction: str,
+        sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Pooled features (n, width) of several moments; a family that can reads weights once."""
         pictures = [[frame.image for frame in frames] for frames in moments]
         ids = self.token_ids(len(pictures[0]), instruction)
         if isinstance(self._model, Batched):
-            return self._model.pooled_each(pictures, ids)
-        return np.stack([self._model.pooled(one, ids) for one in pictures])
+            return self._model.pooled_each(pictures, ids, sounds)
+        heard = sounds if sounds is not None else [None] * len(pictures)
+        pairs = zip(pictures, heard, strict=True)
+        return np.stack([self._model.pooled(one, ids, sound) for one, sound in pairs])
 
 
 def reference_pooled(

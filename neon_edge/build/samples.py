@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from neon_edge.capture.clip import decode, find_clip, survey
 from neon_edge.engine.files import sha256_file
+from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import CameraFrame, Float32, UInt8
 
@@ -32,6 +33,8 @@ class Samples(NamedTuple):
     inputs: dict[str, Float32]
     pooled: Float32
     chunk: Float32
+    sounds: Float32 | None = None
+    """(n, samples) where the backbone listens."""
 
 
 def clip_frames(clip: str, count: int, pictures: int) -> UInt8:
@@ -54,6 +57,18 @@ def clip_frames(clip: str, count: int, pictures: int) -> UInt8:
     return np.stack([[pool[int(place)] for place in row] for row in wanted])
 
 
+def sound_windows(audio: AudioGeometry, count: int, seed: int) -> Float32:
+    """`count` windows (count, samples): tones that glide from note to note over noise."""
+    draw = np.random.default_rng(seed)
+    notes = np.exp(draw.uniform(np.log(80.0), np.log(6000.0), (count, 9)))
+    place = np.linspace(0, notes.shape[1] - 1, audio.samples)
+    hz = np.stack([np.interp(place, np.arange(notes.shape[1]), row) for row in notes])
+    tones = np.sin(2 * np.pi * np.cumsum(hz, axis=1) / audio.rate_hz)
+    loudness = 10 ** draw.uniform(-3, -0.5, (count, 1))
+    noise = draw.standard_normal((count, audio.samples))
+    return (loudness * (tones + 0.1 * noise)).astype(np.float32)
+
+
 def camera_frames(moment: UInt8) -> list[CameraFrame]:
     """(pictures, height, width, 3) as the cameras would hand them over."""
     return [CameraFrame(image, 1, f"sample{index}") for index, image in enumerate(moment)]
@@ -67,6 +82,8 @@ def write_samples(directory: Path, samples: Samples) -> str:
         "pooled": samples.pooled,
         "chunk": samples.chunk,
     }
+    if samples.sounds is not None:
+        arrays["sounds"] = samples.sounds
     arrays |= {_PREFIX + name: reading for name, reading in samples.inputs.items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -87,4 +104,5 @@ def read_samples(path: Path, sha256: str) -> Samples:
             {n[len(_PREFIX) :]: stored[n] for n in stored.files if n.startswith(_PREFIX)},
             stored["pooled"],
             stored["chunk"],
+            stored["sounds"] if "sounds" in stored.files else None,
         )

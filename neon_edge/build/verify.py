@@ -24,7 +24,7 @@ from neon_edge.engine.manifest import (
 from neon_edge.engine.plan import open_engine, open_heads_engine
 from neon_edge.errors import ConfigWrong, GateMissed
 from neon_edge.features.backbone import Backbone
-from neon_edge.types import Float32, UInt8
+from neon_edge.types import AudioWindow, Float32, UInt8
 
 BASE_NAMES = ("base vx (m/s)", "base vy (m/s)", "base omega (rad/s)")
 
@@ -156,11 +156,14 @@ def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int)
         open_engine(plans, part, manifest.machine, threads) for part in manifest.backbone.parts
     ]
     backbone = Backbone(manifest.backbone, plans, engines)
+    audio = manifest.backbone.audio
     try:
         backbone.instruct(manifest.verification.instruction)
         pooled = np.empty_like(samples.pooled)
         for index, moment in enumerate(samples.frames):
             backbone.see(camera_frames(moment))
+            if samples.sounds is not None and audio is not None:
+                backbone.hear(AudioWindow(samples.sounds[index], audio.rate_hz, 1))
             backbone.infer()
             pooled[index] = backbone.pooled
         return pooled

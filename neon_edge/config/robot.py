@@ -83,6 +83,16 @@ class LiveCamera(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
 Camera = ClipCamera | LiveCamera
 
 
+class WavMicrophone(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="wav"):
+    """A recording as a microphone: played at its own rate, over and over.
+
+    `path` is a PCM WAV file, or package:NAME/FILE for one that an installed package carries.
+    """
+
+    name: str
+    path: str
+
+
 class FixedSensor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed"):
     """A reading that never changes. Only a simulated robot may have one."""
 
@@ -160,6 +170,8 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     joints: Annotated[list[Joint], Meta(min_length=1)]
     buses: Annotated[list[Bus], Meta(min_length=1)]
     cameras: list[Camera] = field(default_factory=list)
+    microphone: WavMicrophone | None = None
+    """For backbones that listen."""
     sensors: list[FixedSensor] = field(default_factory=list)
     instruction: str = ""
     simulated: bool = False

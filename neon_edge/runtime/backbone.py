@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from neon_edge.capture.camera import Camera, open_camera
+from neon_edge.capture.microphone import Microphone, open_microphone
 from neon_edge.clock import MonotonicClock
 from neon_edge.engine.manifest import Manifest
 from neon_edge.engine.plan import open_engine
@@ -25,7 +26,7 @@ from neon_edge.runtime.plans import admit
 from neon_edge.runtime.rundir import hold
 from neon_edge.runtime.spec import RunSpec, read_note, read_spec
 from neon_edge.telemetry.ring import PassRing
-from neon_edge.types import CameraFrame, Features
+from neon_edge.types import AudioWindow, CameraFrame, Features
 
 NICENESS = 5
 POLL_NS = 2_000_000
@@ -46,10 +47,13 @@ def backbone_pass(
     passes: PassRing,
     clock: MonotonicClock,
     pooled: PooledRing | None = None,
+    sound: AudioWindow | None = None,
 ) -> None:
     """One pass, timed, published unless it is not finite."""
     begun_ns = clock.now_ns()
     backbone.see(frames)
+    if sound is not None:
+        backbone.hear(sound)
     seen_ns = clock.now_ns()
     backbone.infer()
     inferred_ns = clock.now_ns()
@@ -96,6 +100,7 @@ def run(spec: RunSpec, stop: Stop) -> None:
         cameras: list[Camera] = [
             opened.enter_context(open_camera(camera, clock)) for camera in spec.robot.cameras
         ]
+        ear = _open_ear(spec, manifest, clock, opened)
         slot = opened.enter_context(SlotWriter(spec.slot, int(manifest.backbone.model_hash, 16)))
         passes = opened.enter_context(PassRing.open_writer(spec.passes))
         pooled = None
@@ -109,12 +114,22 @@ def run(spec: RunSpec, stop: Stop) -> None:
             listener.look()
             frames = [camera.newest() for camera in cameras]
             stamps = [frame.captured_ns for frame in frames if frame is not None]
-            if len(stamps) < len(frames) or stamps == seen:
+            sound = ear.newest() if ear is not None else None
+            if len(stamps) < len(frames) or stamps == seen or (ear is not None and sound is None):
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
                 continue
             seen = stamps
             pictures = [frame for frame in frames if frame is not None]
-            backbone_pass(backbone, pictures, slot, passes, clock, pooled)
+            backbone_pass(backbone, pictures, slot, passes, clock, pooled, sound)
+
+
+def _open_ear(
+    spec: RunSpec, manifest: Manifest, clock: MonotonicClock, opened: ExitStack
+) -> Microphone | None:
+    microphone, audio = spec.robot.microphone, manifest.backbone.audio
+    if microphone is None or audio is None:
+        return None
+    return opened.enter_context(open_microphone(microphone, audio.rate_hz, audio.samples, clock))
 
 
 def _useless(parent: int, spec: RunSpec) -> bool:

@@ -73,4 +73,12 @@ def admit(directory: Path, robot: RobotConfig) -> Manifest:
             f"{len(robot.cameras)} against {manifest.backbone.image.count}",
             "change the robot file's cameras, or the recipe's, and build again",
         )
+    if (robot.microphone is None) != (manifest.backbone.audio is None):
+        listens = manifest.backbone.audio is not None
+        raise PlanUnfit(
+            "backbone and robot disagree about sound",
+            f"the backbone {'listens' if listens else 'does not listen'}, the robot has "
+            f"{'no' if robot.microphone is None else 'a'} microphone",
+            "change the robot file's microphone, or audio_seconds in the recipe, and build again",
+        )
     return manifest
