@@ -11,7 +11,12 @@ from pathlib import Path
 
 from msgspec import structs
 
+from neon_edge.build.apart import compile_apart
+from neon_edge.build.ledger import FILE_NAME as STEPS
+from neon_edge.build.ledger import Ledger, key_of
 from neon_edge.build.verify import measure_plans, require
+from neon_edge.engine.files import sha256_file
+from neon_edge.engine.manifest import FILE_NAME as MANIFEST
 from neon_edge.engine.manifest import (
     EngineKind,
     Machine,
@@ -50,16 +55,9 @@ def compiled(bundle: Path, plans: Path, kind: EngineKind, threads: int, tell: Te
     """Compile and verify every part into `plans`, whole or not at all, whatever the gates say."""
     manifest = read_manifest(bundle)
     machine = this_machine(kind)
+    _check_types(manifest, kind)
     partial = plans.with_name(plans.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    parts = []
-    for part in manifest.backbone.parts:
-        tell(f"compile {part.name}")
-        with engine_form(bundle, part, manifest.backbone.quantised, kind) as source:
-            parts.append(compile_part(source, part, partial, kind, threads))
-    tell("compile heads")
-    heads = [compile_part(bundle, part, partial, kind) for part in manifest.heads.parts]
+    parts, heads = _compile_parts(bundle, manifest, partial, machine, threads, tell)
     for name in (manifest.backbone.prompt.tokenizer, manifest.backbone.prompt.embeddings):
         share(bundle / name, partial / name)
     done = structs.replace(
@@ -71,10 +69,42 @@ def compiled(bundle: Path, plans: Path, kind: EngineKind, threads: int, tell: Te
     tell("verify")
     gates, errors = measure_plans(bundle, partial, done, threads)
     done = structs.replace(done, gates=gates, errors=errors)
+    (partial / STEPS).unlink(missing_ok=True)
     write_manifest(partial, done)
     shutil.rmtree(plans, ignore_errors=True)
     partial.replace(plans)
     return done
+
+
+def _compile_parts(
+    bundle: Path, manifest: Manifest, directory: Path, machine: Machine, threads: int, tell: Tell
+) -> tuple[list[Part], list[Part]]:
+    """Plans of the backbone's parts and of the heads', each a step that an interrupt keeps."""
+    kind, quantised = machine.engine, manifest.backbone.quantised
+    backbone, heads = manifest.backbone.parts, manifest.heads.parts
+    key = key_of(sha256_file(bundle / MANIFEST), machine, threads)
+    steps = Ledger(directory, key, len(backbone) + len(heads), tell)
+
+    def backbone_plan(part: Part) -> Part:
+        with engine_form(bundle, part, quantised, kind) as source:
+            return compile_apart(source, part, directory, kind, threads)
+
+    def head_plan(part: Part) -> Part:
+        return compile_part(bundle, part, directory, kind)
+
+    def step(part: Part, make: Callable[[Part], Part]) -> Part:
+        return steps.step(f"compile {part.name}", Part, lambda: make(part), lambda p: [p.plan])
+
+    return [step(p, backbone_plan) for p in backbone], [step(p, head_plan) for p in heads]
+
+
+def _check_types(manifest: Manifest, kind: EngineKind) -> None:
+    if kind == "onnxruntime" and manifest.backbone.precision == "bf16":
+        raise ConfigWrong(
+            "ONNX Runtime multiplies no bfloat16 on a CPU",
+            f"recipe {manifest.backbone.recipe!r} has precision bf16",
+            'use --engine tensorrt, or precision = "fp16" or "fp32" in the recipe',
+        )
 
 
 @contextmanager
@@ -98,7 +128,7 @@ def compile_only(bundle: Path, directory: Path, kind: EngineKind) -> Manifest:
     manifest = read_manifest(bundle)
     directory.mkdir(parents=True, exist_ok=True)
     for part in (*manifest.backbone.parts, *manifest.heads.parts):
-        compile_part(bundle, part, directory, kind)
+        compile_apart(bundle, part, directory, kind)
     return manifest
 
 
@@ -106,6 +136,8 @@ def share(source: Path, target: Path) -> None:
     """Link where the file system can: an embedding table is a gigabyte."""
     if not source.is_file():
         raise ConfigWrong(f"the bundle lacks {source.name}", str(source), "make the bundle again")
+    # An interrupted build may have left it; a copy onto itself is refused.
+    target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:

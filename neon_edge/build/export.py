@@ -68,6 +68,7 @@ def export_backbone(
         image=image,
         prompt=prompt,
         parts=parts,
+        precision=text.precision,
         audio=audio,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from neon_edge.cli.inspect import describe
+from neon_edge.cli.progress import BuildProgress
 from neon_edge.engine.manifest import read_manifest
 
 
@@ -51,7 +52,11 @@ def main(options: argparse.Namespace) -> int:
         precision=options.precision,
         calibration=options.calibration,
     )
-    directory = build(request, _tell)
+    progress = BuildProgress()
+    try:
+        directory = build(request, progress)
+    finally:
+        progress.close()
     manifest = read_manifest(directory)
     if options.json:
         sys.stdout.buffer.write(msgspec.json.encode(manifest) + b"\n")
@@ -60,6 +65,3 @@ def main(options: argparse.Namespace) -> int:
     print(f"built {directory}", file=sys.stderr)
     return 0
 
-
-def _tell(step: str) -> None:
-    print(f"neon-edge build: {step}", file=sys.stderr, flush=True)
