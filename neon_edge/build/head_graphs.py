@@ -13,10 +13,16 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from neon_edge.build.flow_steps import (
+    FlowCondition,
+    FlowPullback,
+    FlowVelocity,
+    modulation_width,
+)
 from neon_edge.build.fold import linear_of, spell_gelu
 from neon_edge.build.fold_dit import MODULATION, DitModulation, DitStep
 from neon_edge.build.fold_flow import KEYS, VALUES, TokenTerms
-from neon_edge.build.head_tick import SLOW_SENSORS, TickHeads, fusion_shares
+from neon_edge.build.head_tick import SLOW_SENSORS, TickHeads, fusion_shares, tail_of
 from neon_edge.checkpoint import Checkpoint
 from neon_edge.checkpoint.networks.build import RelativeHead
 from neon_edge.checkpoint.networks.dit import DitHead
@@ -42,6 +48,8 @@ class HeadGraphs(NamedTuple):
     slow: list[Graph]
     tick: Graph
     step: Graph | None
+    guided: list[Graph]
+    """A flow's condition, velocity and pull-back, for a host that runs its steps; else none."""
 
 
 def head_graphs(checkpoint: Checkpoint, tokens: int = 0) -> HeadGraphs:
@@ -59,7 +67,9 @@ def head_graphs(checkpoint: Checkpoint, tokens: int = 0) -> HeadGraphs:
     tick = _tick_graph(heads, head, slow, chunk)
     dit = head.dit_head if isinstance(head, EnsembleHead) else head
     step = _step_graph(dit, tick, chunk) if isinstance(dit, DitHead) else None
-    return HeadGraphs(slow, tick, step)
+    # Upstream's heads never see tokens, and so neither does their guided form.
+    guided = _guided_graphs(heads, head, tick) if isinstance(head, FlowHead) and not tokens else []
+    return HeadGraphs(slow, tick, step, guided)
 
 
 def _slow_graphs(heads: NeonHeads) -> list[Graph]:
@@ -119,9 +129,23 @@ def _tick_graph(
         dit = head if isinstance(head, DitHead) else head.dit_head
         rows = DitModulation(dit).all.out_features
         outputs = {MODULATION: (dit.denoise_steps, rows), "base": chunk, "gain": chunk}
-    return Graph("heads", TickHeads(heads, head, list(inputs)), inputs, outputs)
+    tail = tail_of(head, attends=KEYS in inputs)
+    return Graph("heads", TickHeads(heads, tail, list(inputs)), inputs, outputs)
 
 
 def _step_graph(dit: DitHead, tick: Graph, chunk: tuple[int, ...]) -> Graph:
     row = (1, tick.outputs[MODULATION][1])
     return Graph("heads_step", DitStep(dit), {"x": chunk, MODULATION: row}, {"predicted": chunk})
+
+
+def _guided_graphs(heads: NeonHeads, head: FlowHead, tick: Graph) -> list[Graph]:
+    inputs = {name: shape for name, shape in tick.inputs.items() if name != "noise"}
+    chunk, width = tick.outputs["chunk"], modulation_width(head)
+    made = {MODULATION: (head.denoise_steps, width), "base": chunk, "gain": chunk}
+    step = {"x": chunk, MODULATION: (1, width)}
+    condition = TickHeads(heads, FlowCondition(head), list(inputs))
+    return [
+        Graph("heads_condition", condition, inputs, made),
+        Graph("heads_velocity", FlowVelocity(head), step, {"velocity": chunk}),
+        Graph("heads_pullback", FlowPullback(head), {**step, "error": chunk}, {"pulled": chunk}),
+    ]

@@ -28,7 +28,7 @@ class TickHeads(nn.Module):
     half_range: Tensor
     middle: Tensor
 
-    def __init__(self, heads: NeonHeads, head: nn.Module, inputs: list[str]) -> None:
+    def __init__(self, heads: NeonHeads, tail: nn.Module, inputs: list[str]) -> None:
         super().__init__()
         self.inputs = inputs
         self.terms = [name for name in inputs if name.endswith("_term")]
@@ -39,7 +39,7 @@ class TickHeads(nn.Module):
             shares = fusion_shares(heads)
             self.register_buffer("rest", torch.cat([shares[name] for name in fast], dim=1).T)
         self.gelu = ErfGelu()
-        self.tail = _tail(head, attends=KEYS in inputs)
+        self.tail = tail
         self.register_buffer("half_range", heads.half_range)
         self.register_buffer("middle", heads.middle)
 
@@ -129,7 +129,8 @@ class EnsembleTail(nn.Module):
         return modulation, base + mixed * half_range, gain * dit
 
 
-def _tail(head: nn.Module, attends: bool) -> nn.Module:
+def tail_of(head: nn.Module, attends: bool) -> nn.Module:
+    """What makes a chunk, or what a host needs to make it, from fused features."""
     match head:
         case FlowHead():
             return FlowTail(head, attends)

@@ -145,12 +145,23 @@ class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
 class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """How the heads are run: neon_edge/heads/, one file a strategy."""
 
-    strategy: Literal["fresh", "chunk", "ensemble"] = "fresh"
-    """fresh: every tick on fresh joint state. chunk: replay. ensemble: mean of overlapping ones."""
+    strategy: Literal["fresh", "chunk", "ensemble", "rtc"] = "fresh"
+    """fresh: every tick on fresh joint state. chunk: replay. ensemble: mean of overlapping ones.
+    rtc: chunks guided so that each continues the last; flow heads only."""
     decay: NotNegative = 0.01
     """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""
     seed: int = 0
     """Of the noise that heads sample from."""
+    execute: Annotated[int, Meta(ge=1)] = 4
+    """rtc laid at the joints: ticks of a chunk before the next is made."""
+    beta: Positive = 5.0
+    """rtc: bound of the guidance; 5 in the paper, 10 in LeRobot."""
+    schedule: Literal["exp", "linear"] = "exp"
+    """rtc: how the hold on the old chunk falls from row to row."""
+    jacobian: Literal["free", "true"] = "free"
+    """rtc: free is what LeRobot deploys; true is the paper's, twice the head's cost."""
+    laid: Literal["joints", "picture"] = "joints"
+    """rtc: chunks begin at the tick they are made in, or at that of their picture."""
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):

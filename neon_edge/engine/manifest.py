@@ -180,7 +180,7 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     noise: TensorSpec | None = None
     """Standard normal, drawn by the host, where the heads sample."""
     guided_parts: list[Part] = field(default_factory=list)
-    """A flow's condition, velocity and pull-back: in place of `part` where the host runs the steps."""
+    """A flow's condition, velocity and pull-back, in place of `part` where the host guides it."""
 
     @property
     def parts(self) -> list[Part]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.denoise import DenoisingEngine
+from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import EngineKind, HeadsManifest, Machine, Manifest, Part
 from neon_edge.engine.staged import StagedEngine
@@ -183,19 +184,48 @@ def open_engine(
 
 
 def open_heads_engine(
-    directory: Path, heads: HeadsManifest, machine: Machine | None, *, urgent: bool = False
+    directory: Path,
+    heads: HeadsManifest,
+    machine: Machine | None,
+    *,
+    urgent: bool = False,
+    guided: bool = False,
 ) -> Engine:
-    """The heads as one engine on one thread: pooled features, joints, sensors, noise -> `chunk`."""
+    """The heads as one engine on one thread: pooled features, joints, sensors, noise -> `chunk`.
+
+    `guided` gives an `EulerEngine`; raises `ConfigWrong` where the heads cannot be guided.
+    """
 
     def opened(part: Part) -> Engine:
         return open_engine(directory, part, machine, 1, urgent=urgent)
 
+    if guided:
+        _check_guided(heads)
+        condition, velocity, pullback = heads.guided_parts
+        slow = [opened(part) for part in heads.slow_parts]
+        staged = StagedEngine(slow, opened(condition))
+        return EulerEngine(staged, opened(velocity), opened(pullback))
     engine = opened(heads.part)
     if heads.slow_parts:
         engine = StagedEngine([opened(part) for part in heads.slow_parts], engine)
     if heads.step_part is not None:
         engine = DenoisingEngine(engine, opened(heads.step_part))
     return engine
+
+
+def _check_guided(heads: HeadsManifest) -> None:
+    if heads.head_type != "flow":
+        raise ConfigWrong(
+            "real-time chunking guides the steps of a flow, and these heads have none",
+            f"action head {heads.head_type!r}",
+            'choose strategy = "fresh", "chunk" or "ensemble" in [heads]',
+        )
+    if not heads.guided_parts:
+        raise ConfigWrong(
+            "these plans of a flow cannot be guided",
+            "built with tokens, or before guided parts existed",
+            _REBUILD,
+        )
 
 
 def _check_tensors(engine: Engine, part: Part) -> None:

@@ -30,7 +30,7 @@ class HeadNetwork:
         sensors: dict[str, Float32],
         seed: int = 0,
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._noise = engine.inputs.get("noise")
         self._chance = np.random.default_rng(seed)
         self.driven = driven_joints(manifest.joint_names, joint_names)
@@ -56,7 +56,7 @@ class HeadNetwork:
             self.sensor(spec.name, sensors[spec.name])
 
     def _check_shapes(self) -> None:
-        shape = self._engine.outputs["chunk"].shape
+        shape = self.engine.outputs["chunk"].shape
         if shape != (1, self.steps, self.columns):
             raise PlanUnfit(
                 "the heads plan does not produce what its manifest says",
@@ -66,7 +66,7 @@ class HeadNetwork:
 
     def sensor(self, name: str, reading: Float32) -> None:
         """Refresh one sensor's reading; raises `ConfigWrong` for another length."""
-        buffer = self._engine.inputs[name]
+        buffer = self.engine.inputs[name]
         if buffer.size != np.size(reading):
             raise ConfigWrong(
                 f"sensor {name!r} has another size than the checkpoint's",
@@ -88,8 +88,8 @@ class HeadNetwork:
             if self._has_base:
                 # Nothing measures base velocity here, so the last one wanted stands in for it.
                 self._joints[0, driven:] = self._base
-        self._engine.start()
-        self._engine.wait()
+        self.engine.start()
+        self.engine.wait()
         return self.chunk
 
     def setpoint(self, row: Float32, features: Features, at_ns: int) -> Setpoint:

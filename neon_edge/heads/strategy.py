@@ -11,6 +11,7 @@ from neon_edge.config.robot import RobotConfig
 from neon_edge.heads.chunk import ChunkHeads
 from neon_edge.heads.ensemble import EnsembleHeads
 from neon_edge.heads.fresh import FreshHeads
+from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.types import Features, JointState, Setpoint
 
@@ -31,12 +32,14 @@ class Heads(Protocol):
 
 
 def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
-    """The strategy that the robot file names."""
+    """The strategy that the robot file names. Raises `ConfigWrong` for heads without it."""
+    depth = round(HISTORY_S * robot.rate_hz)
     match robot.heads.strategy:
         case "fresh":
             return FreshHeads(network)
         case "chunk":
-            depth = round(HISTORY_S * robot.rate_hz)
             return ChunkHeads(network, len(robot.joints), depth)
         case "ensemble":
             return EnsembleHeads(network, robot.heads.decay)
+        case "rtc":
+            return GuidedHeads(network, robot.heads, len(robot.joints), depth)

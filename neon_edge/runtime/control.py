@@ -41,7 +41,8 @@ WARM_UP_RUNS = 50
 
 def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Heads:
     """The heads on their engine, warmed up, so that no tick pays for the first run."""
-    engine = open_heads_engine(directory, manifest.heads, manifest.machine)
+    guided = robot.heads.strategy == "rtc"
+    engine = open_heads_engine(directory, manifest.heads, manifest.machine, guided=guided)
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
     network = HeadNetwork(engine, manifest.heads, robot.joint_names, sensors, robot.heads.seed)
     for _ in range(WARM_UP_RUNS):
