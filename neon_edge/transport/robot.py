@@ -13,6 +13,7 @@ from neon_edge.errors import DeviceMissing, NeonEdgeError
 from neon_edge.transport.bus import Bus, BusCounters, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
+from neon_edge.transport.load import check_load
 from neon_edge.types import Float32, JointCommand, JointState
 
 AGREE_RAD = 0.02
@@ -135,6 +136,7 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
     Leaving the context takes the torque off and closes the buses. Raises `DeviceMissing` for what
     is absent or silent, `ConfigWrong` for what is not as the robot file says.
     """
+    check_load(config)
     with contextlib.ExitStack() as opened:
         counters = joint_counters(len(config.joints))
         buses: list[Bus] = []
