@@ -64,4 +64,3 @@ def main(options: argparse.Namespace) -> int:
         print("\n".join(describe(manifest)), file=sys.stderr)
     print(f"built {directory}", file=sys.stderr)
     return 0
-
