@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from neon_edge.build.quantise.cpu_norms import fuse_norms
 from neon_edge.build.quantise.onnx_types import Array
 from neon_edge.engine.files import weights_of
 
@@ -43,6 +44,7 @@ def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     _unsigned(model, stored)
     _blocks(model, stored, accuracy_level)
+    fuse_norms(model)
     used = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]

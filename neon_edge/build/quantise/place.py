@@ -16,6 +16,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.quantise.fold import fold_scales
 from neon_edge.build.quantise.linears import Linear, find_linears
 from neon_edge.build.quantise.onnx_types import float_tensor, int4_tensor
 from neon_edge.errors import ConfigWrong
@@ -38,6 +39,7 @@ def place(model: ModelProto, layers: Mapping[str, QuantisedLinear]) -> ModelProt
             f"{len(unknown)} of {len(layers)} layers are not in it",
             "quantise the graph that these layers were made from",
         )
+    layers = fold_scales(model, layers)
     writer = _Writer(model)
     for node in list(model.graph.node):
         linear = linears.get(node.name)
