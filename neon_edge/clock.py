@@ -12,6 +12,11 @@ _CLOCK_MONOTONIC = 1
 _TIMER_ABSTIME = 1
 
 
+def wall_clock_ns() -> int:
+    """Nanoseconds since 1970, for log lines only: this clock jumps."""
+    return time.time_ns()
+
+
 class Clock(Protocol):
     """What the loop needs of time."""
 

@@ -20,6 +20,8 @@ VERBS = {
     "say": "a new instruction for a robot that runs",
     "status": "how a robot that runs is doing",
     "replay": "a recording once more through heads and safety: every command must come out equal",
+    "sim": "a robot's emulated motors, on channels that any program can open",
+    "bus": "look at a robot's motors one bus at a time: ping, scan, dump, send, wiggle, home",
     "profile": "drive the robot, measure every stage, judge it against the robot's budget",
 }
 

@@ -152,6 +152,8 @@ class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""
     seed: int = 0
     """Of the noise that heads sample from."""
+    noise: Literal["features", "start"] = "features"
+    """Drawn anew with each features and held until the next, or drawn once, at the start."""
     execute: Annotated[int, Meta(ge=1)] = 4
     """rtc laid at the joints: ticks of a chunk before the next is made."""
     beta: Positive = 5.0

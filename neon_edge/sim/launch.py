@@ -18,7 +18,7 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing
 from neon_edge.sim.dynamics import Float64
-from neon_edge.sim.state import FILE_NAME, READY_NAME, SharedState
+from neon_edge.sim.state import FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
 from neon_edge.types import Int64
 
 START_NS = 20_000_000_000
@@ -87,8 +87,10 @@ class Simulation:
         self.stop()
 
 
-def start_sim(config: RobotConfig, rundir: Path) -> Simulation:
+def start_sim(config: RobotConfig, rundir: Path, faults: str = "") -> Simulation:
     """Emulate every bus of `config` whose channel is "sim"; give them when they answer.
+
+    `faults` is the text of a TOML as `neon_edge.sim.faults` describes it.
 
     Call it from a thread that outlives the simulation: the kernel ends the motors with the thread
     that started them. Raises `DeviceMissing` when they do not come up.
@@ -96,6 +98,9 @@ def start_sim(config: RobotConfig, rundir: Path) -> Simulation:
     rundir.mkdir(parents=True, exist_ok=True)
     ready = rundir / READY_NAME
     ready.unlink(missing_ok=True)
+    (rundir / FAULTS_NAME).unlink(missing_ok=True)
+    if faults:
+        (rundir / FAULTS_NAME).write_text(faults, encoding="utf-8")
     robot = rundir / "robot.json"
     robot.write_bytes(msgspec.json.encode(config))
     log = rundir / "sim.log"
@@ -121,6 +126,12 @@ def start_sim(config: RobotConfig, rundir: Path) -> Simulation:
     announced = json.loads(ready.read_text(encoding="utf-8"))
     state = SharedState(rundir / FILE_NAME, len(config.joints), create=False)
     return Simulation(child, announced["channels"], state)
+
+
+def simulated(config: RobotConfig) -> RobotConfig:
+    """The same robot with every bus emulated."""
+    everywhere = with_channels(config, dict.fromkeys((bus.name for bus in config.buses), "sim"))
+    return msgspec.structs.replace(everywhere, simulated=True)
 
 
 def with_channels(config: RobotConfig, channels: dict[str, str]) -> RobotConfig:

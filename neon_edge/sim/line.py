@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import NamedTuple
 
+from neon_edge.sim.faults import FaultyWire
 from neon_edge.sim.motors import Motors
 
 
@@ -20,8 +21,9 @@ class Passage(NamedTuple):
 class Line:
     """What is on its way to the motors, and from them."""
 
-    def __init__(self, motors: Motors) -> None:
+    def __init__(self, motors: Motors, faults: FaultyWire | None = None) -> None:
         self._motors = motors
+        self._faults = faults
         self._passing: list[Passage] = []
         self._free_ns = 0
         self._order = 0
@@ -43,6 +45,9 @@ class Line:
     def run(self, now_ns: int) -> list[bytes]:
         """Let everything due pass; give what has arrived at the host."""
         arrived = []
+        gone = self._faults.report(now_ns) if self._faults else None
+        if gone is not None:
+            arrived.append(gone)
         while self._passing and self._passing[0].due_ns <= now_ns:
             passage = heapq.heappop(self._passing)
             if not passage.inbound:
@@ -55,5 +60,10 @@ class Line:
 
     def _pass(self, raw: bytes, start_ns: int, *, inbound: bool) -> None:
         self._free_ns = start_ns + self._motors.wire_ns(raw)
-        self._order += 1
-        heapq.heappush(self._passing, Passage(self._free_ns, self._order, inbound, raw))
+        passing = [(0, raw)]
+        if self._faults is not None:
+            passing = self._faults.mistreat(raw, start_ns, inbound=inbound)
+        for late_ns, piece in passing:
+            self._order += 1
+            passage = Passage(self._free_ns + late_ns, self._order, inbound, piece)
+            heapq.heappush(self._passing, passage)

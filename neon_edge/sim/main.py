@@ -24,8 +24,9 @@ from neon_edge.config import CanBus, RobotConfig, load_robot
 from neon_edge.errors import NeonEdgeError
 from neon_edge.sim.body import Body
 from neon_edge.sim.channels import Channel, PtyChannel, SocketChannel
+from neon_edge.sim.faults import Faults, FaultyWire, MotorFaults, load_faults
 from neon_edge.sim.line import Line
-from neon_edge.sim.state import FILE_NAME, READY_NAME, SharedState
+from neon_edge.sim.state import FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
 
 PUBLISH_NS = 5_000_000
 """Also the longest a watchdog's trip can go unseen."""
@@ -40,11 +41,23 @@ _PR_SET_PDEATHSIG = 1
 class Simulator:
     """Every simulated bus of a robot, served by one loop."""
 
-    def __init__(self, config: RobotConfig, rundir: Path, clock: Clock) -> None:
+    def __init__(
+        self, config: RobotConfig, rundir: Path, clock: Clock, faults: Faults | None = None
+    ) -> None:
         self._clock = clock
-        self._body = Body(config, clock.now_ns())
+        start_ns = clock.now_ns()
+        wrong = Faults() if faults is None else faults
+        self._body = Body(config, start_ns)
+        self._motor_faults = MotorFaults(wrong, config, self._body.motors, start_ns)
         self._state = SharedState(rundir / FILE_NAME, len(config.joints), create=True)
-        self._lines = {name: Line(motors) for name, motors in self._body.buses.items()}
+        can = {bus.name for bus in config.buses if isinstance(bus, CanBus)}
+        self._lines = {
+            name: Line(
+                motors,
+                FaultyWire(name, wrong, can=name in can, start_ns=start_ns) if faults else None,
+            )
+            for name, motors in self._body.buses.items()
+        }
         self.channels: dict[str, Channel] = {
             bus.name: SocketChannel(socket_path(rundir, bus.name))
             if isinstance(bus, CanBus)
@@ -71,9 +84,13 @@ class Simulator:
                 self.channels[name].send(raw)
         if now_ns >= self._publish_ns:
             self._publish_ns = now_ns + PUBLISH_NS
+            self._motor_faults.strike(now_ns)
             self._body.advance(now_ns)
-            for line in self._lines.values():
+            for name, line in self._lines.items():
                 line.speak(now_ns)
+                # A bus that goes off says so though nothing passes any more.
+                for raw in line.run(now_ns):
+                    self.channels[name].send(raw)
             self._publish()
 
     def _listening(self) -> dict[int, str]:
@@ -154,10 +171,13 @@ def announce(simulator: Simulator, rundir: Path) -> None:
 
 
 def serve(robot: str, rundir: Path, parent: int) -> None:
-    """Run until SIGTERM."""
+    """Run until SIGTERM. Faults come from RUNDIR/faults.toml, where there is one."""
     end_with_parent(parent)
     signal.signal(signal.SIGTERM, _leave)
-    simulator = Simulator(read_robot(robot), rundir, MonotonicClock())
+    config = read_robot(robot)
+    path = rundir / FAULTS_NAME
+    faults = load_faults(path, config) if path.exists() else None
+    simulator = Simulator(config, rundir, MonotonicClock(), faults)
     try:
         run_ahead()
         announce(simulator, rundir)

@@ -19,6 +19,7 @@ from neon_edge.types import Int64
 
 FILE_NAME = "sim.state"
 READY_NAME = "sim.json"
+FAULTS_NAME = "faults.toml"
 _HEAD = struct.Struct("=8sQ")
 _MAGIC = b"neonsim1"
 

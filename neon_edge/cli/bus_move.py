@@ -1,0 +1,62 @@
+"""The actions of `neon-edge bus` that move a joint, or say where its zero is."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+import numpy as np
+
+from neon_edge.clock import Clock
+from neon_edge.config import RobotConfig, find_robot
+from neon_edge.config.edit import write_offsets
+from neon_edge.errors import UsageWrong
+from neon_edge.transport import open_robot
+from neon_edge.transport.wiggle import wiggle_joint
+
+GRAVITY = """Every joint on bus {bus!r} is switched on to hold where it stands, and off again at the
+end: whatever gravity pulls on falls then. Support the robot, keep clear, hand on the e-stop."""
+MOST_DEGREES = 10.0
+
+
+def wiggle(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
+    """Move one joint a few degrees each way; say how it followed."""
+    if len(options.what) != 1 or options.what[0] not in robot.joint_names:
+        known = ", ".join(robot.joint_names)
+        raise UsageWrong("wiggle needs one joint", f"known: {known}", "bus wiggle JOINT")
+    if not 0 < options.degrees <= MOST_DEGREES:
+        raise UsageWrong(f"{options.degrees:g} degrees is no wiggle", "", f"0 to {MOST_DEGREES:g}")
+    place = robot.joint_names.index(options.what[0])
+    print(GRAVITY.format(bus=robot.joints[place].bus), file=sys.stderr)
+    if not options.yes and input("Move it? [yes/no] ") != "yes":
+        return 1
+    moved = wiggle_joint(robot, place, math.radians(options.degrees), clock)
+    print(
+        f"{options.what[0]}: asked ±{options.degrees:g}°, went "
+        f"{math.degrees(moved.low):+.2f}° to {math.degrees(moved.high):+.2f}°, "
+        f"{moved.missing} of {moved.asked} answers missing"
+    )
+    return 0
+
+
+def home(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
+    """Where the joints stand becomes their zero, in the robot file."""
+    names = options.what or robot.joint_names
+    unknown = sorted(set(names) - set(robot.joint_names))
+    if unknown:
+        raise UsageWrong(f"no joint called {unknown[0]!r}", "", "see the robot file")
+    with open_robot(robot, clock) as opened:
+        pose = opened.measure().astype(np.float64)
+    offsets = {
+        joint.name: joint.sign * float(q) + joint.offset
+        for joint, q in zip(robot.joints, pose, strict=True)
+        if joint.name in names
+    }
+    path = find_robot(options.robot)
+    for name, offset in offsets.items():
+        print(f"{name:<24}offset {offset:+.6f} rad")
+    if not options.yes and input(f"Write these to {path}? [yes/no] ") != "yes":
+        return 1
+    write_offsets(path, offsets)
+    return 0
