@@ -1,0 +1,134 @@
+"""Whole builds that are killed, starved of disk, or done in two places."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neon_edge.engine.files import sha256_file
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+# Stands in for a machine without them: a build that needs one dies of it.
+BLOCKER = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx", "onnxscript", "safetensors"):
+            raise ImportError(f"{name} is not installed on this machine")
+sys.meta_path.insert(0, Absent())
+from neon_edge.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("checkpoint")
+    script = ROOT / "scripts" / "make_checkpoint.py"
+    subprocess.run([sys.executable, str(script), str(directory)], check=True, cwd=ROOT)
+    return directory
+
+
+def command(checkpoint: Path, out: Path, *more: str) -> list[str]:
+    recipe = "engines/qwen_omni_tiny"
+    given = ["build", recipe, "--checkpoint", str(checkpoint), "--out", str(out), "--threads", "1"]
+    return [sys.executable, "-m", "neon_edge", *given, *more]
+
+
+def run(arguments: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, **more
+    )
+
+
+def kill_at(arguments: list[str], line: str) -> None:
+    """Kill -9 as soon as the build says `line`."""
+    with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for said in running.stderr:
+            if line in said:
+                os.kill(running.pid, signal.SIGKILL)
+                return
+    raise AssertionError(f"the build never said {line!r}")
+
+
+def facts(directory: Path) -> dict[str, Any]:
+    """A manifest without when it was made, and without timings."""
+    manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_bytes())
+    del manifest["created"]
+    return manifest
+
+
+def test_killed_twice_and_finished_equals_one_run(checkpoint: Path, tmp_path: Path) -> None:
+    whole = run(command(checkpoint, tmp_path / "whole", "--bundle-only"))
+    assert whole.returncode == 0, whole.stderr
+    arguments = command(checkpoint, tmp_path / "cut", "--bundle-only")
+    bundle = tmp_path / "cut" / "bundle"
+    for line in ("export decoder", "export heads"):
+        kill_at(arguments, line)
+        assert not bundle.exists()
+        assert not (bundle.with_name("bundle.part") / "manifest.json").exists()
+    last = run(arguments)
+    assert last.returncode == 0, last.stderr
+    assert "export vision: done before" in last.stderr
+    assert "export decoder: done before" in last.stderr
+    assert facts(bundle) == facts(tmp_path / "whole" / "bundle")
+    assert not (bundle / "steps.json").exists()
+    compiled = [
+        sys.executable,
+        "-m",
+        "neon_edge",
+        "build",
+        str(bundle),
+        "--out",
+        str(tmp_path / "p"),
+    ]
+    kill_at(compiled, "compile decoder")
+    assert not list((tmp_path / "p").glob("*/manifest.json"))
+    assert not (tmp_path / "p" / "current").exists()
+    done = run(compiled)
+    assert done.returncode == 0, done.stderr
+    assert "compile vision: done before" in done.stderr
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_bundle(checkpoint: Path, tmp_path: Path) -> None:
+    """No file may grow beyond what the vision graph needs: the decoder's write fails midway."""
+
+    def starve() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
+
+    result = run(command(checkpoint, tmp_path, "--bundle-only"), preexec_fn=starve)
+    assert result.returncode == 78, result.stderr
+    assert "the build cannot write its files" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+    assert run(command(checkpoint, tmp_path, "--bundle-only")).returncode == 0
+
+
+def test_a_machine_without_torch_compiles_the_same_plans(checkpoint: Path, tmp_path: Path) -> None:
+    here = run(command(checkpoint, tmp_path / "here"))
+    assert here.returncode == 0, here.stderr
+    made = run(command(checkpoint, tmp_path / "there", "--bundle-only"))
+    assert made.returncode == 0, made.stderr
+    bundle = tmp_path / "there" / "bundle"
+    plans = tmp_path / "plans"
+    given = ["build", str(bundle), "--out", str(plans), "--threads", "1"]
+    there = run([sys.executable, "-c", BLOCKER, *given])
+    assert there.returncode == 0, there.stderr
+    ours, theirs = facts(tmp_path / "here" / "current"), facts(plans / "current")
+    # Inputs: graphs, tokenizer, embedding table, verification samples; and what came of them.
+    for name in ("backbone", "heads", "verification", "machine"):
+        assert ours[name] == theirs[name], name
+    for name in ("tokenizer.json", "embeddings.npy"):
+        assert sha256_file(tmp_path / "here" / "bundle" / name) == sha256_file(bundle / name)
+    blocked = run([sys.executable, "-c", BLOCKER, *command(checkpoint, tmp_path / "no")[3:]])
+    assert blocked.returncode != 0, "the blocker blocks"
