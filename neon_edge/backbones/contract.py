@@ -37,6 +37,8 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Room for the chat template and the instruction together."""
     pictures: Count = 1
     """Cameras a pass."""
+    vision_apart: bool = False
+    """Each picture passes the vision part alone, so that one that was just seen need not."""
     audio_seconds: Annotated[int, Meta(ge=0)] = 0
     """Of sound a pass, up to the newest; 0 does not listen."""
     tap: Tap = "post_norm"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from neon_edge.backbones.contract import Cut, PartPlan, Reference, Template, TensorSource
 from neon_edge.backbones.qwen_config import QwenConfig
@@ -98,12 +98,14 @@ class QwenFamily(ABC):
         """`vision`, then the decoder in one graph or in runs of `layers_per_part` layers."""
         from neon_edge.backbones.qwen_network import vision_part
 
-        pictures = self.image.count
+        image = structs.replace(self.image, count=1) if self.cut.vision_apart else self.image
+        rows = image.picture_tokens * image.count
+        stacked = [spec.name for spec in self._stacked(0, self.stacked)]
         vision = PartPlan(
             "vision",
-            [TensorSpec("patches", [self.image.patches * pictures, self.image.patch_width])],
-            [self._seen("image_embeds"), *self._stacked(0, self.stacked)],
-            partial(vision_part, self.network, self.image),
+            [TensorSpec("patches", [image.patches * image.count, image.patch_width])],
+            [TensorSpec(name, [1, rows, self.width]) for name in ("image_embeds", *stacked)],
+            partial(vision_part, self.network, image),
         )
         runs = _runs(self.config.text.num_layers, self.cut.layers_per_part)
         decoder = [self._decoder(run, len(runs) == 1, prompt) for run in runs]

@@ -68,6 +68,7 @@ def export_backbone(
         image=image,
         prompt=prompt,
         parts=parts,
+        vision_apart=text.cut.vision_apart,
         precision=text.precision,
         audio=audio,
     )

@@ -146,6 +146,8 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """int8 (W8A8) or int4 (weights in groups) where its Linears are, else empty."""
     float_layers: list[str] = field(default_factory=list)
     """Linears, as PART/NAME, that quantisation left alone so that the gate passes."""
+    vision_apart: bool = False
+    """The first part takes one picture at a time, and the host remembers what it made of each."""
     precision: str = "fp32"
     """Of products: fp32, fp16 or bf16; what lies between them is always float32."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.features.audio import LogMel
 from neon_edge.features.preprocess import Preprocessor
 from neon_edge.features.prompt import PromptEncoder
+from neon_edge.features.vision import VisionApart
 from neon_edge.types import AudioWindow, CameraFrame, Float32
 
 
@@ -26,9 +28,16 @@ class Backbone:
 
     An input that an earlier part produces is copied from it; `patches`, `mel`, `text_embeds` and
     `pool_weights` are the host's. `directory` holds the tokenizer and the embedding table.
+    `remember` is for measuring what remembering pictures saves, where the recipe does.
     """
 
-    def __init__(self, manifest: BackboneManifest, directory: Path, engines: list[Engine]) -> None:
+    def __init__(
+        self,
+        manifest: BackboneManifest,
+        directory: Path,
+        engines: list[Engine],
+        remember: bool = True,
+    ) -> None:
         self._engines = engines
         self._preprocessor = Preprocessor(manifest.image)
         self._prompt = PromptEncoder(
@@ -36,7 +45,14 @@ class Backbone:
         )
         self._pictures = manifest.image.count
         self._ear = LogMel(manifest.audio) if manifest.audio is not None else None
+        self.apart = (
+            VisionApart(engines[0], self._preprocessor, self._pictures, remember)
+            if manifest.vision_apart
+            else None
+        )
         self._hosted, self._links = _wire(engines)
+        if self.apart is not None:
+            _rewire(engines, self.apart.outputs, self._links)
         self.pooled: Float32 = engines[-1].outputs["pooled"].reshape(-1)
         """(width,) float32, overwritten by every pass."""
         if self.pooled.size != manifest.pooled_width:
@@ -66,6 +82,9 @@ class Backbone:
                 f"{len(frames)} against {self._pictures}",
                 "change the robot file's cameras, or the recipe's pictures, and build again",
             )
+        if self.apart is not None:
+            self.apart.see(frames)
+            return
         patches = self._hosted["patches"]
         rows = len(patches) // self._pictures
         for index, frame in enumerate(frames):
@@ -92,6 +111,9 @@ class Backbone:
     def infer(self) -> None:
         """Run every part; `pooled` holds the result."""
         for engine, links in zip(self._engines, self._links, strict=True):
+            if self.apart is not None and engine is self._engines[0]:
+                self.apart.infer()
+                continue
             for source, target in links:
                 np.copyto(target, source)
             engine.start()
@@ -101,6 +123,18 @@ class Backbone:
         """Free the engines."""
         for engine in self._engines:
             engine.close()
+
+
+def _rewire(
+    engines: list[Engine], seen: Mapping[str, Array], links: list[list[tuple[Array, Array]]]
+) -> None:
+    """Whoever reads the vision part reads what was put together of all pictures."""
+    alone = engines[0].outputs
+    for copies in links:
+        for number, (source, target) in enumerate(copies):
+            for name, array in alone.items():
+                if source is array:
+                    copies[number] = (seen[name], target)
 
 
 def _wire(
