@@ -16,6 +16,7 @@ OVERHEATED = 40
 """Fault code: over temperature."""
 FIRMWARE = 0x0106_0000
 LONGEST_LINE = 200
+LONGEST_ANSWER = 64
 TEMPERATURES = (0x00A, 0x00E)
 VOLTAGE = 0x00D
 
@@ -88,6 +89,9 @@ class EmulatedMoteus(EmulatedMotor):
         body = moteus.reply([(r, kind, self._register(r)) for r, kind in parsed.asked])
         if parsed.console_asked:
             body += self._speak(parsed.console_asked)
+        if len(body) > LONGEST_ANSWER:
+            # More than a frame holds was asked for.
+            return []
         return [moteus.frame(self._id << 8 | source & 0x7F, body)]
 
     def _write(self, parsed: Parsed, now_ns: int) -> None:

@@ -98,7 +98,12 @@ def arbitration(motor: int, *, reply: bool) -> int:
 
 
 def frame(arbitration_id: int, payload: bytes) -> BusFrame:
-    """A frame at the data rate, padded with NOPs to a length that CAN FD has."""
+    """A frame at the data rate, padded with NOPs to a length that CAN FD has.
+
+    Raises `ValueError` beyond 64 bytes.
+    """
+    if len(payload) > FD_LENGTHS[-1]:
+        raise ValueError(f"{len(payload)} bytes do not fit a frame")
     length = next(n for n in FD_LENGTHS if n >= len(payload))
     padded = payload.ljust(length, bytes((NOP,)))
     return BusFrame(arbitration_id, padded, arbitration_id > 0x7FF, True, True)
