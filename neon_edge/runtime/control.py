@@ -20,6 +20,7 @@ from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.strategy import Heads, open_strategy
+from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
@@ -44,7 +45,10 @@ def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Heads
     guided = robot.heads.strategy == "rtc"
     engine = open_heads_engine(directory, manifest.heads, manifest.machine, guided=guided)
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
-    network = HeadNetwork(engine, manifest.heads, robot.joint_names, sensors, robot.heads.seed)
+    choice, kept = robot.heads, robot.heads.noise == "start"
+    network = HeadNetwork(
+        engine, manifest.heads, robot.joint_names, sensors, choice.seed, keep_noise=kept
+    )
     for _ in range(WARM_UP_RUNS):
         engine.start()
         engine.wait()
@@ -99,6 +103,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
         health = HealthWatch(robot.counters, StopFlag(spec.stop_flag), round(spec.robot.rate_hz))
         stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
+        stages.told = lambda refused: write_refusal(spec.arming, refused)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
         stages.enabling = before.enabling if before is not None else 0

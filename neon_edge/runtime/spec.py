@@ -69,6 +69,11 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.directory) / "stop.flag"
 
     @property
+    def arming(self) -> Path:
+        """The control process's word on the last arming."""
+        return Path(self.directory) / "arming.json"
+
+    @property
     def control_log(self) -> Path:
         """What the control process has to say besides ticks: JSON, written before and after."""
         return Path(self.directory) / "control.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from neon_edge.clock import Clock
@@ -51,6 +52,8 @@ class RobotStages:
         """Set from a signal: a person wants the robot to move again."""
         self.enabling = 0
         """Joint commands that arming took, all joints together: no tick counts them."""
+        self.told: Callable[[NeonEdgeError | None], None] = lambda _: None
+        """Called after an arming that a person asked for, with why it failed or None."""
         self.refused: NeonEdgeError | None = None
         """Why the last arming failed."""
         self._begun_ns = 0
@@ -128,6 +131,7 @@ class RobotStages:
         if self.arming:
             self.arming = False
             self.arm()
+            self.told(self.refused)
 
     def arm(self) -> None:
         """Torque on where it stands, and a ramp from there. Between ticks: it may cost some.

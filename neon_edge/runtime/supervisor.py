@@ -17,6 +17,7 @@ from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest
 from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
+from neon_edge.runtime.arming import Arming
 from neon_edge.runtime.board import board
 from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, Child
 from neon_edge.runtime.conversation import Conversation
@@ -29,6 +30,7 @@ from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.runtime.systemd import Service
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
+from neon_edge.types import Rung
 
 POLL_NS = 100_000_000
 
@@ -75,7 +77,8 @@ class Supervisor:
         self._service = Service(self._clock)
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)
         self._ladder = LadderEvents(spec.robot.joint_names)
-        self._conversation = Conversation(spec, manifest, self._events, self._clock, {})
+        arming = Arming(spec, lambda: self.control.pid, self._rung, self._clock)
+        self._conversation = Conversation(spec, manifest, self._events, self._clock, arming.answers)
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
@@ -106,6 +109,10 @@ class Supervisor:
         if control.code and not unheard:
             raise ChildFailed("control", control.code)
         return self.report()
+
+    def _rung(self) -> Rung | None:
+        newest = self._ticks.newest(1)
+        return Rung(int(newest["rung"][0])) if len(newest) else None
 
     def _stop(self, *_: object) -> None:
         self._stopping = True

@@ -23,6 +23,7 @@ from neon_edge.safety.watch import Cause
 from neon_edge.sim.launch import start_sim, with_channels
 from neon_edge.types import Rung
 from tests.cli.live import Live, wait_s
+from tests.conftest import neon_edge
 
 pytestmark = pytest.mark.slow
 TICK_NS = 20_000_000
@@ -172,3 +173,14 @@ def test_a_killed_supervisor_stops_nothing(plans: Path, tmp_path: Path) -> None:
                 break
             wait_s(0.1)
         assert not directory.exists()
+
+
+def test_stop_and_arm_are_two_words_from_any_terminal(live: Live) -> None:
+    where = ("--socket", str(live.directory / "neon-edge.sock"))
+    stopped = neon_edge("stop", *where)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "stands on damp" in stopped.stderr
+    assert live.until(Rung.DAMP)["cause"] == Cause.STOP_PRESSED
+    armed = neon_edge("arm", *where)
+    assert armed.returncode == 0, armed.stderr
+    live.until(Rung.RUN)
