@@ -89,7 +89,8 @@ def _whole_track() -> Float32:
             for frame in clip.decode(audio=0)
             for piece in resampler.resample(frame)
         ]
-    return np.concatenate(pieces).astype(np.float32)
+    whole: Float32 = np.concatenate(pieces).astype(np.float32)
+    return whole
 
 
 def track(seconds: int, start: int = 0) -> Float32:

@@ -1,0 +1,233 @@
+"""TRIBE as upstream fuses it: V-JEPA2, Wav2Vec-BERT 2.0 and LLaMA side by side, then a transformer.
+
+Configurations: transformers `models/{vjepa2,wav2vec2_bert,llama}/configuration_*.py`; fusion: the
+package neon-vla, `neon/model/tribe_backbone.py`. Every encoder is parts of its own, because each
+runs at its own rate: text when the instruction changes, video and sound on rolling windows.
+
+Upstream cuts the sequence at `max_seq_len`, video first: see `Budget`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from msgspec import Struct
+
+from neon_edge.backbones.contract import PartPlan
+from neon_edge.engine.manifest import TensorSpec
+from neon_edge.errors import ConfigWrong
+
+MODALITIES = ("video", "audio", "text")
+"""In the order in which they stand in the sequence."""
+
+
+class VideoEncoder(Struct, frozen=True, forbid_unknown_fields=True):
+    """V-JEPA2's encoder, and the window that it sees."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    mlp_ratio: float
+    layer_norm_eps: float
+    patch_size: int
+    tubelet_size: int
+    """Frames in one token."""
+    crop_size: int
+    """Pixels a side."""
+    frames: int
+    """In one window."""
+
+    @property
+    def tokens(self) -> int:
+        """Of one window."""
+        return (self.frames // self.tubelet_size) * (self.crop_size // self.patch_size) ** 2
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers in one patch: RGB, frames of a tubelet, height by width."""
+        return 3 * self.tubelet_size * self.patch_size**2
+
+
+class AudioEncoder(Struct, frozen=True, forbid_unknown_fields=True):
+    """Wav2Vec-BERT 2.0, and the window that it hears."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    intermediate_size: int
+    layer_norm_eps: float
+    features: int
+    """Numbers in one row of the filter bank: two frames side by side."""
+    conv_kernel: int
+    left_positions: int
+    right_positions: int
+    tokens: int
+    """Rows in one window, fifty a second."""
+
+
+class TextEncoder(Struct, frozen=True, forbid_unknown_fields=True):
+    """LLaMA's decoder without its head, and the room an instruction has."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+    intermediate_size: int
+    vocab_size: int
+    rms_norm_eps: float
+    rope_theta: float
+    max_positions: int
+    tokens: int
+    rope_scaling: tuple[float, float, float, int] | None = None
+    """LLaMA 3's: factor, low and high frequency factor, original positions."""
+    layers_per_part: int = 0
+    """0 is all of them in one graph."""
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """Tokens that each modality may keep, spread evenly over its own.
+
+    Without one, the sequence is cut as upstream cuts it: the first `max_seq_len` tokens of video,
+    audio and text in this order, whatever that leaves of the last ones.
+    """
+
+    video: int
+    audio: int
+    text: int
+
+
+class Fusion(Struct, frozen=True, forbid_unknown_fields=True):
+    """Upstream's transformer over all tokens. Its weights are in the Neon checkpoint."""
+
+    hidden_size: int = 512
+    num_layers: int = 4
+    num_heads: int = 8
+    max_seq_len: int = 512
+    budget: Budget | None = None
+
+
+class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it."""
+
+    video: VideoEncoder
+    audio: AudioEncoder
+    text: TextEncoder
+    fusion: Fusion
+
+    @property
+    def made(self) -> dict[str, int]:
+        """Tokens that each modality makes."""
+        return {name: getattr(self, name).tokens for name in MODALITIES}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Numbers in a token of each modality, ahead of its projector."""
+        return {name: getattr(self, name).hidden_size for name in MODALITIES}
+
+    def kept(self) -> dict[str, list[int]]:
+        """Places of the tokens of each modality that reach the fusion; none is an empty list.
+
+        Raises `ConfigWrong` where a budget asks for more than there is.
+        """
+        if self.fusion.budget is None:
+            return _cut(self.made, self.fusion.max_seq_len)
+        return _spread(self.made, self.fusion.budget, self.fusion.max_seq_len)
+
+    def lost(self) -> list[str]:
+        """What the cut takes from the heads, a line a modality; to be said at every build."""
+        lines = []
+        for name, places in self.kept().items():
+            made = self.made[name]
+            if not places:
+                lines.append(f"{name} never reaches the heads: all of its {made} tokens are cut")
+            elif len(places) < made:
+                lines.append(f"{name}: {len(places)} of {made} tokens reach the heads")
+        return lines
+
+
+def _cut(made: Mapping[str, int], room: int) -> dict[str, list[int]]:
+    kept = {}
+    for name in MODALITIES:
+        kept[name] = list(range(min(made[name], room)))
+        room -= len(kept[name])
+    return kept
+
+
+def _spread(made: Mapping[str, int], budget: Budget, room: int) -> dict[str, list[int]]:
+    wanted = {name: getattr(budget, name) for name in MODALITIES}
+    over = [name for name in MODALITIES if not 0 <= wanted[name] <= made[name]]
+    if over or not 0 < sum(wanted.values()) <= room:
+        raise ConfigWrong(
+            "the token budget does not fit",
+            f"wanted {wanted}, made {dict(made)}, room for {room}",
+            "lower the budget of some modality",
+        )
+    # Text is causal and padded behind: it keeps its beginning.
+    kept = {
+        name: [place * made[name] // wanted[name] for place in range(wanted[name])]
+        for name in MODALITIES
+    }
+    kept["text"] = list(range(wanted["text"]))
+    return kept
+
+
+def encoder_parts(config: TribeConfig) -> dict[str, list[PartPlan]]:
+    """The graphs of every modality that reaches the fusion, in the order they run."""
+    from neon_edge.backbones import tribe_torch as network
+
+    kept = config.kept()
+    video, audio, text = config.video, config.audio, config.text
+    plans: dict[str, list[PartPlan]] = {}
+    if kept["video"]:
+        seen = TensorSpec("video_patches", [video.tokens, video.patch_width])
+        made = TensorSpec("video_features", [1, video.tokens, video.hidden_size])
+        plans["video"] = [PartPlan("video", [seen], [made], partial(network.video_part, video))]
+    if kept["audio"]:
+        heard = TensorSpec("audio_rows", [1, audio.tokens, audio.features])
+        made = TensorSpec("audio_features", [1, audio.tokens, audio.hidden_size])
+        plans["audio"] = [PartPlan("audio", [heard], [made], partial(network.audio_part, audio))]
+    if kept["text"]:
+        plans["text"] = text_parts(text)
+    return plans
+
+
+def text_parts(text: TextEncoder) -> list[PartPlan]:
+    """LLaMA in one graph or in runs of layers: text_embeds → text_features."""
+    from neon_edge.backbones import tribe_torch as network
+
+    step, shape = text.layers_per_part or text.num_layers, [1, text.tokens, text.hidden_size]
+    plans = []
+    for first in range(0, text.num_layers, step):
+        last = min(first + step, text.num_layers)
+        taken = TensorSpec("text_embeds" if first == 0 else f"text_hidden_{first}", shape)
+        ends = last == text.num_layers
+        made = TensorSpec("text_features" if ends else f"text_hidden_{last}", shape)
+        name = "text" if step == text.num_layers else f"text_{first}_{last - 1}"
+        module = partial(network.text_part, text, (first, last))
+        plans.append(PartPlan(name, [taken], [made], module))
+    return plans
+
+
+def fusion_part(config: TribeConfig) -> PartPlan:
+    """Features of every modality that is kept, and which tokens count → pooled (1, hidden_size).
+
+    A modality that is missing is zeros, as upstream's modality dropout trained it; its tokens stay.
+    `valid` (1, tokens) is 1 for every token but the padding behind a short instruction.
+    """
+    from neon_edge.backbones import tribe_torch as network
+
+    kept = config.kept()
+    inputs = [
+        TensorSpec(f"{name}_features", [1, config.made[name], config.widths[name]])
+        for name in MODALITIES
+        if kept[name]
+    ]
+    tokens = sum(map(len, kept.values()))
+    return PartPlan(
+        "fusion",
+        [*inputs, TensorSpec("valid", [1, tokens])],
+        [TensorSpec("pooled", [1, config.fusion.hidden_size])],
+        partial(network.fusion_part, config),
+    )
