@@ -31,7 +31,7 @@ from neon_edge.engine.manifest import (
     read_manifest,
     write_manifest,
 )
-from neon_edge.errors import GateMissed
+from neon_edge.errors import ConfigWrong, GateMissed
 
 KEPT = "quantised_layers"
 _INLINE_LIMIT_BYTES = 1 << 30
@@ -66,6 +66,7 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         for part, quantised in done.items()
         for report in quantised.reports
     ]
+    _check_skip(work.settings.skip, reports)
     partial = target.with_name(target.name + ".part")
 
     def passes(names: list[str]) -> bool:
@@ -88,6 +89,16 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
     return read_manifest(target)
+
+
+def _check_skip(skip: list[str], reports: list[Report]) -> None:
+    unknown = sorted(set(skip) - {report.name for report in reports})
+    if unknown:
+        raise ConfigWrong(
+            f"the recipe's skip-list names a Linear that is not there: {unknown[0]!r}",
+            f"there are {len(reports)}, such as {reports[0].name!r}",
+            "write PART/NAME as layers.json beside a quantised bundle does",
+        )
 
 
 def quantise_parts(work: Work, manifest: Manifest, bits: Bits, tell: Tell) -> dict[str, Quantised]:

@@ -46,6 +46,17 @@ def two_linears(seed: int = 0, outputs: int = 96) -> ModelProto:
     return model
 
 
+def halved(model: ModelProto) -> ModelProto:
+    """Every float of the graph as float16."""
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    return model
+
+
 def run(model: ModelProto, **feeds: Float32) -> list[Any]:
     """Exactly: 4-bit products do not round their activations."""
     options = onnxruntime.SessionOptions()

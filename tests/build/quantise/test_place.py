@@ -18,7 +18,7 @@ from neon_edge.build.quantise.round import group_for, round_groups, round_int8
 from neon_edge.engine.rtx import compile_rtx
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
-from tests.build.quantise.graphs import TOKENS, WIDTH, run, two_linears, with_matrices
+from tests.build.quantise.graphs import TOKENS, WIDTH, halved, run, two_linears, with_matrices
 
 
 @pytest.fixture
@@ -109,6 +109,23 @@ def test_tensorrt_takes_every_form_of_a_layer(tmp_path: Path, bits: int) -> None
     onnx.save(place(two_linears(), layers), graph)
     compile_rtx(graph, tmp_path / "plan")
     assert (tmp_path / "plan").stat().st_size > 0
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_half_precision_graph_gets_half_precision_scales(tmp_path: Path, bits: int) -> None:
+    layers = rounded(bits)
+    if bits == 8:
+        layers = {n: replace(layer, activation_scale=0.05) for n, layer in layers.items()}
+    else:
+        zeros = np.ones(layers["first"].scales.shape, np.int16)
+        layers["first"] = replace(layers["first"], zeros=zeros)
+    placed = place(halved(two_linears()), layers)
+    lint(placed)
+    onnx.checker.check_model(placed, full_check=True)
+    halves = [t for t in placed.graph.initializer if t.name.endswith((".scales", ".x_scale"))]
+    assert halves and all(t.data_type == onnx.TensorProto.FLOAT16 for t in halves)
+    onnx.save(placed, tmp_path / "graph.onnx")
+    compile_rtx(tmp_path / "graph.onnx", tmp_path / "plan")
 
 
 def test_lint_refuses_what_orin_cannot_compile_or_bear() -> None:
