@@ -54,7 +54,7 @@ class VisionApart:
     def see(self, frames: list[CameraFrame]) -> None:
         """Preprocess the pictures that the last window did not hold."""
         known = [picture for picture in self._window if picture.made] if self._remember else []
-        window = []
+        window: list[_Picture] = []
         for frame in frames:
             same = next((p for p in known + window if np.array_equal(p.image, frame.image)), None)
             window.append(same if same is not None and self._remember else self._new(frame))
