@@ -20,6 +20,7 @@ VERBS = {
     "say": "a new instruction for a robot that runs",
     "status": "how a robot that runs is doing",
     "replay": "a recording once more through heads and safety: every command must come out equal",
+    "robot": "a robot file from a URDF or an MJCF",
     "sim": "a robot's emulated motors, on channels that any program can open",
     "bus": "look at a robot's motors one bus at a time: ping, scan, dump, send, wiggle, home",
     "stop": "press a running robot's software e-stop: it damps until armed",

@@ -66,6 +66,12 @@ class EmulatedDamiao(EmulatedMotor):
         self.watch(now_ns)
         if frame.extended or frame.remote or len(frame.payload) != damiao.FRAME_BYTES:
             return []
+        # It answers in kind: classic to classic, FD to FD.
+        return [
+            a._replace(fd=frame.fd, bit_rate_switch=frame.fd) for a in self._reply(frame, now_ns)
+        ]
+
+    def _reply(self, frame: BusFrame, now_ns: int) -> list[BusFrame]:
         if frame.arbitration_id == damiao.REGISTER_ID:
             return self._answer_register(frame.payload)
         if frame.arbitration_id != self._id:

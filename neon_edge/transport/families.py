@@ -25,6 +25,7 @@ from neon_edge.transport.bus import Bus
 from neon_edge.transport.can_chain import CanChain, Dialect
 from neon_edge.transport.chain import Chain, JointCounters, Placed
 from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.flexible import FlexibleBus
 
 M = TypeVar("M", bound=Motor)
 
@@ -40,6 +41,8 @@ def make_chain(
     """The chain for the motors of one bus. Raises `ConfigWrong` where they do not fit it."""
     if isinstance(config, SerialBus):
         return _serial_chain(config, bus, placed, counters, clock)
+    if config.fd:
+        bus = FlexibleBus(bus)
     exchange = CanExchange(bus, [p.joint for p in placed], clock)
     return CanChain(bus, placed, counters, clock, _dialect(config, exchange, placed, rate_hz))
 
@@ -76,11 +79,11 @@ def _dialect(
             from neon_edge.transport.damiao_dialect import DamiaoDialect
 
             return DamiaoDialect(exchange, _all(DamiaoMotor, config, placed))
-        case RobstrideMotor():
+        case RobstrideMotor() if not config.fd:
             from neon_edge.transport.robstride_dialect import RobstrideDialect
 
             return RobstrideDialect(exchange, _all(RobstrideMotor, config, placed))
-        case OdriveMotor():
+        case OdriveMotor() if not config.fd:
             from neon_edge.transport.odrive_dialect import OdriveDialect
 
             return OdriveDialect(exchange, _all(OdriveMotor, config, placed))
@@ -88,7 +91,7 @@ def _dialect(
             from neon_edge.transport.moteus_dialect import MoteusDialect
 
             return MoteusDialect(exchange, _all(MoteusMotor, config, placed))
-        case Cia402Motor():
+        case Cia402Motor() if not config.fd:
             from neon_edge.transport.cia402_dialect import Cia402Dialect
 
             return Cia402Dialect(exchange, _all(Cia402Motor, config, placed), rate_hz)
@@ -110,6 +113,6 @@ def _misplaced(config: BusConfig, placed: Placed) -> ConfigWrong:
     return ConfigWrong(
         f"joint {placed.joint.name!r} is on a bus that cannot carry its motor",
         f"a {placed.joint.motor.__struct_config__.tag} motor on the {kind} bus {config.name!r}",
-        "one bus carries one family: on CAN damiao, robstride, odrive, cia402, and moteus where "
-        "fd = true; on serial lines dynamixel, feetech, unitree",
+        "one bus carries one family: on CAN damiao, robstride, odrive, cia402; where fd = true "
+        "damiao and moteus; on serial lines dynamixel, feetech, unitree",
     )

@@ -21,6 +21,7 @@ from neon_edge.transport.protocol.moteus import Mode, Parsed, Register
 from neon_edge.types import BusFrame
 
 CONSOLE_TRIES = 20
+MEASURABLE = 1e9
 _STATE = (Register.POSITION, Register.VELOCITY, Register.TORQUE)
 
 
@@ -147,8 +148,8 @@ class MoteusDialect:
         if Register.MODE not in values or any(register not in values for register in _STATE):
             return False
         turns, speed, torque = (values[register] for register in _STATE)
-        # NaN: the controller itself does not know.
-        if not math.isfinite(turns + speed + torque):
+        # NaN: the controller itself does not know. Anything huge is no measurement either.
+        if not all(abs(value) <= MEASURABLE for value in (turns, speed, torque)):
             return False
         self.measured[place] = (turns * math.tau, speed * math.tau, torque)
         mode = int(values[Register.MODE])

@@ -35,6 +35,10 @@ POSITION_MAX = 16384 * math.tau
 """Turns beyond this leave a float32 less than a thousandth of a turn."""
 
 
+MEASURABLE = 1e9
+"""A number beyond this is not a measurement; scaled by a gear it could overflow a float32."""
+
+
 class Command(IntEnum):
     """The low five bits of an id."""
 
@@ -119,10 +123,10 @@ def decode_heartbeat(payload: bytes) -> tuple[int, int]:
 
 
 def decode_floats(payload: bytes) -> tuple[float, float]:
-    """Two float32. Raises `ValueError` for a wrong length or what is not finite."""
+    """Two float32. Raises `ValueError` for a wrong length or what no axis can measure."""
     if len(payload) != 8:
         raise ValueError(f"{len(payload)} bytes where 8 are expected")
     first, second = struct.unpack("<ff", payload)
-    if not (math.isfinite(first) and math.isfinite(second)):
-        raise ValueError(f"not finite: {first}, {second}")
+    if not (abs(first) <= MEASURABLE and abs(second) <= MEASURABLE):
+        raise ValueError(f"not finite, or absurd: {first}, {second}")
     return first, second
