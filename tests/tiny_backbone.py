@@ -95,7 +95,8 @@ def _whole_track() -> Float32:
 
 def track(seconds: int, start: int = 0) -> Float32:
     """A real sound track, (16000 * seconds,) at 16 kHz."""
-    return _whole_track()[16000 * start : 16000 * (start + seconds)].copy()
+    piece: Float32 = _whole_track()[16000 * start : 16000 * (start + seconds)].copy()
+    return piece
 
 
 @functools.cache
