@@ -39,6 +39,8 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Cameras a pass."""
     vision_apart: bool = False
     """Each picture passes the vision part alone, so that one that was just seen need not."""
+    exact_pictures: bool = True
+    """Resize bit for bit as the family's processor; without, within a level and much faster."""
     audio_seconds: Annotated[int, Meta(ge=0)] = 0
     """Of sound a pass, up to the newest; 0 does not listen."""
     tap: Tap = "post_norm"

@@ -83,6 +83,7 @@ class QwenFamily(ABC):
             mean=list(vision.image_mean),
             std=list(vision.image_std),
             count=self.cut.pictures,
+            exact=self.cut.exact_pictures,
         )
 
     @property

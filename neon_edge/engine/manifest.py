@@ -56,6 +56,8 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
     std: list[float]
     count: int = 1
     """Pictures a pass, one a camera, in the robot file's order."""
+    exact: bool = True
+    """Resize bit for bit as the model's processor does; without, in float32 and much faster."""
 
     @property
     def grid(self) -> tuple[int, int]:
