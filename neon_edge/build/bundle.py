@@ -14,7 +14,7 @@ import numpy as np
 from neon_edge import __version__
 from neon_edge.build.compile import Tell
 from neon_edge.build.export import export_backbone
-from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk
+from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk, torch_undenoised
 from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
@@ -29,6 +29,7 @@ from neon_edge.build.samples import (
     sound_windows,
     write_samples,
 )
+from neon_edge.build.verify_diffusion import SATURATES
 from neon_edge.build.weights import Weights, open_weights
 from neon_edge.checkpoint.load import Checkpoint, load_checkpoint
 from neon_edge.engine.manifest import HeadsManifest, Manifest, Verification, write_manifest
@@ -72,6 +73,8 @@ def make_bundle(
         frames = clip_frames(clip, FRAMES, backbone.image.count)
         return write_samples(partial, reference_samples(checkpoint, recipe, source, frames))
 
+    if heads.step_part is not None:
+        tell(SATURATES)
     samples_sha256 = steps.step("verification samples", str, sampled, lambda _: [FILE_NAME])
     manifest = Manifest(
         neon_edge=__version__,
@@ -137,10 +140,15 @@ def reference_samples(
     pooled = reference.pooled_each(moments, INSTRUCTION, heard).astype(np.float32)
     del reference
     rows = sample_inputs(checkpoint, len(frames) * POSES, SEED)
-    chunks = []
+    chunks, predicted, undenoised = [], [], []
     for index, inputs in enumerate(rows):
         inputs["pooled"] = pooled[None, index // POSES]
         chunks.append(torch_chunk(checkpoint, inputs)[0])
+        made = torch_undenoised(checkpoint, inputs)
+        if made is not None:
+            predicted.append(made.predicted)
+            undenoised.append(made.chunk[0])
     names = [name for name in rows[0] if name != "pooled"]
     inputs = {name: np.concatenate([row[name] for row in rows]) for name in names}
-    return Samples(frames, inputs, pooled, np.stack(chunks), sounds)
+    diffuses = [np.stack(predicted), np.stack(undenoised)] if predicted else []
+    return Samples(frames, inputs, pooled, np.stack(chunks), sounds, *diffuses)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from neon_edge.build.head_graphs import Graph, Shapes, head_graphs
 from neon_edge.checkpoint import Checkpoint
+from neon_edge.checkpoint.networks.build import RelativeHead
+from neon_edge.checkpoint.networks.dit import DitHead
+from neon_edge.checkpoint.networks.ensemble import EnsembleHead
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong
@@ -22,6 +26,14 @@ from neon_edge.types import Float32
 
 OPSET = 18
 """Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
+
+
+class Undenoised(NamedTuple):
+    """Noise predictions and the chunk without denoising, see `torch_undenoised`."""
+
+    predicted: Float32
+    chunk: Float32
+
 
 Runner = Callable[[Mapping[str, Float32]], Float32]
 """Inputs by name -> chunk (1, steps, action_dim)."""
@@ -149,6 +161,32 @@ def torch_chunk(checkpoint: Checkpoint, inputs: Mapping[str, Float32]) -> Float3
     joints = tensors.pop("joints", torch.empty(0))
     with torch.inference_mode():
         return _array(checkpoint.module(tensors.pop("pooled"), joints, **tensors))
+
+
+def torch_undenoised(checkpoint: Checkpoint, inputs: Mapping[str, Float32]) -> Undenoised | None:
+    """What a head with a diffusion part makes of its noise without sampling; None without one.
+
+    As `DenoisingEngine.undenoised`: (denoise steps, steps, action_dim) and (1, steps, action_dim).
+    """
+    head = checkpoint.module.action_head
+    if isinstance(head, RelativeHead):
+        head = head.inner_head
+    dit = head.dit_head if isinstance(head, EnsembleHead) else head
+    if not isinstance(dit, DitHead):
+        return None
+    predicted: list[Float32] = []
+
+    def forced(features: Tensor, noise: Tensor) -> Tensor:
+        made = [dit.predicted_noise(noise[:, 0], time, features) for time in dit.times[:-1]]
+        predicted.extend(_array(row[0]) for row in made)
+        return torch.tanh(noise[:, 0])
+
+    dit.forward = forced  # type: ignore[method-assign]
+    try:
+        chunk = torch_chunk(checkpoint, inputs)
+    finally:
+        del dit.forward
+    return Undenoised(np.stack(predicted), chunk)
 
 
 def _array(tensor: Tensor) -> Float32:

@@ -19,6 +19,7 @@ FRAMES = 8
 POSES = 4
 SEED = 0
 _PREFIX = "input_"
+_OPTIONAL = ("sounds", "predicted", "undenoised")
 
 
 class Samples(NamedTuple):
@@ -35,6 +36,10 @@ class Samples(NamedTuple):
     chunk: Float32
     sounds: Float32 | None = None
     """(n, samples) where the backbone listens."""
+    predicted: Float32 | None = None
+    """(m, denoise steps, steps, action), where the heads diffuse: of the sample's own noise."""
+    undenoised: Float32 | None = None
+    """(m, steps, action), there: chunks with the noise in place of what denoising makes of it."""
 
 
 def clip_frames(clip: str, count: int, pictures: int) -> UInt8:
@@ -82,8 +87,10 @@ def write_samples(directory: Path, samples: Samples) -> str:
         "pooled": samples.pooled,
         "chunk": samples.chunk,
     }
-    if samples.sounds is not None:
-        arrays["sounds"] = samples.sounds
+    for name in _OPTIONAL:
+        optional: Float32 | None = getattr(samples, name)
+        if optional is not None:
+            arrays[name] = optional
     arrays |= {_PREFIX + name: reading for name, reading in samples.inputs.items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -104,5 +111,5 @@ def read_samples(path: Path, sha256: str) -> Samples:
             {n[len(_PREFIX) :]: stored[n] for n in stored.files if n.startswith(_PREFIX)},
             stored["pooled"],
             stored["chunk"],
-            stored["sounds"] if "sounds" in stored.files else None,
+            *(stored[n] if n in stored.files else None for n in _OPTIONAL),
         )

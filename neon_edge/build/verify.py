@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from neon_edge.build.samples import Samples, camera_frames, read_samples
+from neon_edge.build.verify_diffusion import undenoised
 from neon_edge.engine.contract import Engine
+from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import (
     ErrorRow,
@@ -62,20 +64,30 @@ def measured(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> Mea
     try:
         alone = _chunks(heads, samples, samples.pooled)
         whole = _chunks(heads, samples, pooled)
+        wanted = samples.chunk
+        more = []
+        if isinstance(heads, DenoisingEngine):
+            first, second = (undenoised(heads, samples, seen) for seen in (samples.pooled, pooled))
+            alone, whole, wanted = first.chunk, second.chunk, _of_diffusion(samples.undenoised)
+            more = [
+                _noise_gate("heads alone, noise", first.predicted, samples, limits),
+                _noise_gate("backbone and heads, noise", second.predicted, samples, limits),
+            ]
     finally:
         heads.close()
     gates = [
         *_pooled_gates(pooled, samples, limits),
-        _joint_gate("heads alone", alone, samples.chunk, limits.joint_rad, manifest.heads),
-        _joint_gate("backbone and heads", whole, samples.chunk, limits.joint_rad, manifest.heads),
+        *more,
+        _joint_gate("heads alone", alone, wanted, limits.joint_rad, manifest.heads),
+        _joint_gate("backbone and heads", whole, wanted, limits.joint_rad, manifest.heads),
     ]
-    rows = error_rows(whole, samples.chunk, manifest.heads)
+    rows = error_rows(whole, wanted, manifest.heads)
     if limits.joint_p99_rad > 0:
         errors = np.array([row.p99 for row in rows], np.float32)
         names = [row.name for row in rows]
         gates.append(_gate("backbone and heads, p99", errors, limits.joint_p99_rad, "rad", names))
     rows.append(_spread("pooled features, 1 - cosine", lost(pooled, samples.pooled), ""))
-    return Measured(gates, rows, _worst_frames(whole, samples))
+    return Measured(gates, rows, _worst_frames(whole, wanted, samples))
 
 
 def find_bundle(plans: Path, manifest: Manifest) -> Path:
@@ -94,9 +106,9 @@ def find_bundle(plans: Path, manifest: Manifest) -> Path:
     )
 
 
-def _worst_frames(found: Float32, samples: Samples) -> dict[str, UInt8]:
+def _worst_frames(found: Float32, wanted: Float32, samples: Samples) -> dict[str, UInt8]:
     """The three moments of largest joint error, the cameras of each side by side."""
-    errors = np.abs(found - samples.chunk).reshape(len(samples.frames), -1).max(axis=1)
+    errors = np.abs(found - wanted).reshape(len(samples.frames), -1).max(axis=1)
     errors = np.where(np.isfinite(errors), errors, np.inf)
     return {
         f"frame {index}: largest joint error {errors[index]:.3g} rad": np.concatenate(
@@ -177,7 +189,7 @@ def _chunks(heads: Engine, samples: Samples, pooled: Float32) -> Float32:
     for row in range(len(chunks)):
         np.copyto(heads.inputs["pooled"][0], pooled[row // poses])
         for name, values in samples.inputs.items():
-            np.copyto(heads.inputs[name][0], values[row])
+            np.copyto(heads.inputs[name], values[row].reshape(heads.inputs[name].shape))
         heads.start()
         heads.wait()
         chunks[row] = heads.outputs["chunk"][0]
@@ -189,6 +201,23 @@ def _joint_gate(
 ) -> Gate:
     columns = [*heads.joint_names, *(BASE_NAMES if heads.base_velocity else ())]
     return _gate(name, np.abs(found - wanted).max(axis=(0, 1)), limit, "rad", columns)
+
+
+def _noise_gate(name: str, found: Float32, samples: Samples, limits: Verification) -> Gate:
+    """In half ranges of a joint, to the limit that joints have in rad; the worst step is named."""
+    errors = np.abs(found - _of_diffusion(samples.predicted)).max(axis=(0, 2, 3))
+    steps = [f"denoising step {at}" for at in range(len(errors))]
+    return _gate(name, errors, limits.joint_rad, "half ranges", steps)
+
+
+def _of_diffusion(stored: Float32 | None) -> Float32:
+    if stored is None:
+        raise ConfigWrong(
+            "this bundle's samples do not say what its diffusion head predicts",
+            "made before such heads were gated on their noise predictions",
+            "make the bundle again",
+        )
+    return stored
 
 
 def _gate(name: str, errors: Float32, limit: float, unit: str, names: list[str]) -> Gate:

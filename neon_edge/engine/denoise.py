@@ -64,9 +64,30 @@ class DenoisingEngine:
             self._step.wait()
             now, then = self._times[at], self._times[at + 1]
             denoise(self._x, self._predicted, now, then, self._scratch)
+        self._finish()
+
+    def _finish(self) -> None:
         np.tanh(self._x, out=self._chunk)
         np.multiply(self._chunk, self._tick.outputs["gain"], out=self._chunk)
         np.add(self._chunk, self._tick.outputs["base"], out=self._chunk)
+
+    def undenoised(self) -> tuple[Float32, Float32]:
+        """For verification, which sampling's multiplied rounding errors would drown.
+
+        What every step predicts of the noise itself, (denoise steps, steps, columns), and the chunk
+        (1, steps, columns) with the noise in place of what denoising would make of it.
+        """
+        self._tick.start()
+        self._tick.wait()
+        np.copyto(self._x, self._noise[-1:])
+        predicted = []
+        for row in self._modulation:
+            np.copyto(self._row[0], row)
+            self._step.start()
+            self._step.wait()
+            predicted.append(self._predicted[0].copy())
+        self._finish()
+        return np.stack(predicted), self._chunk.copy()
 
     def wait(self) -> None:
         """Nothing to wait for."""
