@@ -90,11 +90,14 @@ class GuidedHeads:
         if self._laid is None or not np.isfinite(self._latent).all():
             return None
         steps, executed, choice = self._network.steps, observed - self._laid, self._choice
+        left = shifted(self._latent, executed)
         if choice.laid == "picture":
+            # Pictures fall between ticks, and the first before any, so that the count of executed
+            # rows can be below the delay: the paper's horizon is never less than its delay either.
+            executed = max(executed, delay)
             check_envelope(steps, delay, executed)
         elif not delay <= executed <= steps - delay:
             self.restarts += 1
             return None
         mask = soft_mask(steps, delay, executed, choice.schedule)
-        left = shifted(self._latent, executed)
         return Guidance(left, self._base.copy(), mask, choice.beta, choice.jacobian == "true")

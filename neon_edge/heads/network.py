@@ -18,8 +18,8 @@ class HeadNetwork:
 
     `sensors` are the readings that the checkpoint was trained with, by name; they are copied into
     the engine once, at start, and may be refreshed through `sensor`. Heads that sample get noise
-    from `seed`, drawn anew with each features and held until the next: a head that sampled anew at
-    every tick would tremble between its modes.
+    from `seed`, drawn anew with each features and held until the next, or with `keep_noise` drawn
+    once: a head that sampled anew at every tick would tremble between its modes.
     """
 
     def __init__(
@@ -29,10 +29,12 @@ class HeadNetwork:
         joint_names: list[str],
         sensors: dict[str, Float32],
         seed: int = 0,
+        keep_noise: bool = False,
     ) -> None:
         self.engine = engine
         self._noise = engine.inputs.get("noise")
         self._chance = np.random.default_rng(seed)
+        self._keep_noise = keep_noise
         self.driven = driven_joints(manifest.joint_names, joint_names)
         """Where each of the checkpoint's joints stands in the robot's order."""
         self.steps = manifest.steps
@@ -80,7 +82,7 @@ class HeadNetwork:
         if features.sequence != self._sequence:
             self._pooled[0] = features.pooled
             self._sequence = features.sequence
-            if self._noise is not None:
+            if self._noise is not None and not (self._keep_noise and self._noise.any()):
                 self._chance.standard_normal(dtype=np.float32, out=self._noise)
         if self._joints is not None:
             driven = len(self.driven)
