@@ -22,8 +22,9 @@ OPSET = 18
 """The exporter's own, so that nothing is converted; TensorRT 10.3 reads up to 20."""
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_INLINE_LIMIT_BYTES = 1 << 30
-"""A protobuf file ends at 2 GiB; well before that, weights move into a file of their own."""
+_INLINE_LIMIT_BYTES = 1 << 28
+"""A protobuf file ends at 2 GiB and is in memory three times while it is written; well before that,
+weights move into a file of their own, one tensor at a time."""
 
 
 def export_graph(
