@@ -13,7 +13,7 @@ import numpy as np
 from neon_edge.config import DamiaoMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
-from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.exchange import TRIES, CanExchange
 from neon_edge.transport.protocol import damiao
 from neon_edge.transport.protocol.damiao import Condition, Feedback, Ranges, Register
 from neon_edge.transport.protocol.damiao_batch import CommandBatch
@@ -63,7 +63,7 @@ class DamiaoDialect:
         if longest_ms:
             self.prepare()
             self._tell(damiao.ENABLE)
-            self._feedback([BusFrame(i, f) for i, f in self._limp()])
+            self._feedback([BusFrame(i, f) for i, f in self._limp()], tries=1)
         return longest_ms * 1_000_000
 
     def _limp(self) -> list[tuple[int, bytes]]:
@@ -96,7 +96,7 @@ class DamiaoDialect:
         for place, feedback in enumerate(self._tell(damiao.ENABLE)):
             if feedback.condition != Condition.ENABLED:
                 raise self._exchange.refuses(place, _named(feedback))
-        self._feedback(self.commands(rows))
+        self._feedback(self.commands(rows), tries=1)
 
     def disable(self) -> None:
         """Torque off, acknowledged by every motor."""
@@ -139,9 +139,9 @@ class DamiaoDialect:
     def _tell(self, special: bytes) -> list[Feedback]:
         return self._feedback([BusFrame(i, special) for i in self._ids])
 
-    def _feedback(self, frames: Sequence[BusFrame]) -> list[Feedback]:
-        """One frame a motor, each answered by feedback. Not repeated: it may be a command."""
-        return self._exchange.ask(frames, self._as_feedback, tries=1)
+    def _feedback(self, frames: Sequence[BusFrame], tries: int = TRIES) -> list[Feedback]:
+        """One frame a motor, each answered by feedback. Commands are sent once."""
+        return self._exchange.ask(frames, self._as_feedback, tries)
 
     def _as_feedback(self, place: int, frame: BusFrame) -> Feedback | None:
         expected = self._motors[place].feedback_id

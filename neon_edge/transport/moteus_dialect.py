@@ -15,7 +15,7 @@ import numpy as np
 from neon_edge.config import MoteusMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
-from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.exchange import TRIES, CanExchange
 from neon_edge.transport.protocol import moteus
 from neon_edge.transport.protocol.moteus import Mode, Parsed, Register
 from neon_edge.types import BusFrame
@@ -63,7 +63,7 @@ class MoteusDialect:
 
     def lull(self) -> int:
         """A command without gains or torque, then nothing."""
-        self._states(self._commands(np.zeros((5, len(self._ids))), limp=True))
+        self._states(self._commands(np.zeros((5, len(self._ids))), limp=True), tries=1)
         return max(motor.watchdog_ms for motor in self._motors) * 1_000_000
 
     def check_tripped(self) -> None:
@@ -85,7 +85,7 @@ class MoteusDialect:
 
     def enable(self, rows: Float64) -> None:
         """A position command is what switches a moteus on."""
-        for place, parsed in enumerate(self._states(self.commands(rows))):
+        for place, parsed in enumerate(self._states(self.commands(rows), tries=1)):
             if parsed.values[Register.MODE] != Mode.POSITION:
                 raise self._exchange.refuses(place, _named(parsed))
 
@@ -156,14 +156,16 @@ class MoteusDialect:
         self.faults[place] = 0 if mode == Mode.POSITION else mode or UNKNOWN_FAULT
         return True
 
-    def _states(self, frames: Sequence[BusFrame]) -> list[Parsed]:
+    def _states(self, frames: Sequence[BusFrame], tries: int = TRIES) -> list[Parsed]:
+        """One frame a motor, each answered by its state. Commands are sent once."""
+
         def state(place: int, frame: BusFrame) -> Parsed | None:
             if frame.arbitration_id != self._ids[place] << 8:
                 return None
             parsed = moteus.parse(frame.payload)
             return parsed if self._take(place, parsed) else None
 
-        return self._exchange.ask(frames, state, tries=1)
+        return self._exchange.ask(frames, state, tries)
 
     def _configured(self, place: int, key: str) -> float:
         """A number from the controller's configuration: the console answers in pieces."""

@@ -14,7 +14,7 @@ import numpy as np
 from neon_edge.config import RobstrideMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
-from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.exchange import TRIES, CanExchange
 from neon_edge.transport.protocol import robstride
 from neon_edge.transport.protocol.robstride import Kind, Parameter, State
 from neon_edge.types import BusFrame
@@ -58,7 +58,7 @@ class RobstrideDialect:
         longest_ms = max(motor.watchdog_ms for motor in self._motors)
         if longest_ms:
             self._states([robstride.simple(Kind.ENABLE, HOST, i) for i in self._ids])
-            self._states(self._batch.encode(np.zeros((5, len(self._ids)))))
+            self._states(self._batch.encode(np.zeros((5, len(self._ids)))), tries=1)
         return longest_ms * 1_000_000
 
     def check_tripped(self) -> None:
@@ -85,7 +85,7 @@ class RobstrideDialect:
         for place, state in enumerate(answers):
             if state.mode != robstride.MODE_RUNNING or state.faults:
                 raise self._exchange.refuses(place, _named(state))
-        self._states(self.commands(rows))
+        self._states(self.commands(rows), tries=1)
 
     def disable(self) -> None:
         """Torque off, acknowledged by every motor."""
@@ -134,8 +134,9 @@ class RobstrideDialect:
         mode, value = Parameter.RUN_MODE, robstride.OPERATION_MODE
         return [robstride.write_parameter(HOST, i, mode, value) for i in self._ids]
 
-    def _states(self, frames: Sequence[BusFrame]) -> list[State]:
-        return self._exchange.ask(frames, self._as_state, tries=1)
+    def _states(self, frames: Sequence[BusFrame], tries: int = TRIES) -> list[State]:
+        """One frame a motor, each answered by its state. Commands are sent once."""
+        return self._exchange.ask(frames, self._as_state, tries)
 
     def _as_state(self, place: int, frame: BusFrame) -> State | None:
         state = robstride.decode_state(self._ranges[place], frame)
