@@ -12,7 +12,29 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field, structs
 
+from neon_edge.engine.geometry import AudioGeometry, ImageGeometry
 from neon_edge.errors import ConfigWrong
+
+__all__ = [
+    "FILE_NAME",
+    "FORMAT",
+    "AudioGeometry",
+    "BackboneManifest",
+    "Candidate",
+    "EngineKind",
+    "ErrorRow",
+    "Gate",
+    "HeadsManifest",
+    "ImageGeometry",
+    "Machine",
+    "Manifest",
+    "Part",
+    "Prompt",
+    "TensorSpec",
+    "Verification",
+    "read_manifest",
+    "write_manifest",
+]
 
 FILE_NAME = "manifest.json"
 FORMAT = 1
@@ -42,63 +64,6 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     outputs: list[TensorSpec]
     plan: str = ""
     plan_sha256: str = ""
-
-
-class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
-    """How pictures become patches: constants of the model's own processor, fixed at build time."""
-
-    height: int
-    width: int
-    patch: int
-    temporal: int
-    merge: int
-    mean: list[float]
-    std: list[float]
-    count: int = 1
-    """Pictures a pass, one a camera, in the robot file's order."""
-    exact: bool = True
-    """Resize bit for bit as the model's processor does; without, in float32 and much faster."""
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Patches down and across one picture."""
-        return self.height // self.patch, self.width // self.patch
-
-    @property
-    def patches(self) -> int:
-        """Patches of one picture: rows of the vision part's input."""
-        down, across = self.grid
-        return down * across
-
-    @property
-    def patch_width(self) -> int:
-        """Numbers in one patch: RGB, every temporal slice, height by width."""
-        return 3 * self.temporal * self.patch * self.patch
-
-    @property
-    def picture_tokens(self) -> int:
-        """Tokens that one picture takes in the sequence."""
-        return self.patches // (self.merge * self.merge)
-
-
-class AudioGeometry(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a window of sound becomes a log-mel spectrogram, and how many tokens that makes."""
-
-    rate_hz: int
-    samples: int
-    """In one window."""
-    mels: int
-    fft: int
-    """Samples in one frame of the spectrogram."""
-    hop: int
-    """Samples from one frame to the next."""
-    tokens: int
-    """That one window takes in the sequence."""
-
-    @property
-    def frames(self) -> int:
-        """Columns of the spectrogram."""
-        return self.samples // self.hop
 
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
