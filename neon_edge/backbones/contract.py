@@ -40,7 +40,7 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     vision_apart: bool = False
     """Each picture passes the vision part alone, so that one that was just seen need not."""
     exact_pictures: bool = True
-    """Resize bit for bit as the family's processor; without, within a level and much faster."""
+    """Resize bit for bit as the family's processor; without, within three levels and faster."""
     audio_seconds: Annotated[int, Meta(ge=0)] = 0
     """Of sound a pass, up to the newest; 0 does not listen."""
     tap: Tap = "post_norm"
