@@ -43,15 +43,15 @@ class Taps:
         # Bound of a float32 sum's error, in levels: each of its terms is rounded twice.
         self.doubt = np.float32(self.count * 255 * 2.0**-23)
 
-    def blocks(self) -> list[tuple[int, int, Float32]]:
-        """Runs of outputs: where their inputs begin, where they end, and the weights between."""
+    def blocks(self, size: int = _BLOCK) -> list[tuple[int, int, Float32]]:
+        """Runs of `size` outputs: where their inputs begin and end, and the weights between."""
         blocks = []
-        for start in range(0, len(self.weights), _BLOCK):
-            places = self.places[start : start + _BLOCK]
+        for start in range(0, len(self.weights), size):
+            places = self.places[start : start + size]
             low, high = int(places.min()), int(places.max()) + 1
             band = np.zeros((len(places), high - low))
             rows = np.arange(len(places))[:, None]
-            np.add.at(band, (rows, places - low), self.weights[start : start + _BLOCK])
+            np.add.at(band, (rows, places - low), self.weights[start : start + size])
             blocks.append((low, high, (band / _ONE).astype(np.float32)))
         return blocks
 

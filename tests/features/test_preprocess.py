@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -124,3 +125,36 @@ def test_a_picture_fills_its_rows_and_no_others(pictures: list[UInt8]) -> None:
 def test_what_is_no_picture(picture: UInt8) -> None:
     with pytest.raises(ConfigWrong, match="not a picture"):
         patches(picture, geometry(112, 112))
+
+
+@pytest.mark.parametrize("size", [(112, 112), (224, 224), (448, 224)])
+def test_inexact_pictures_stay_within_three_levels(
+    pictures: list[UInt8], size: tuple[int, int]
+) -> None:
+    fixed = geometry(*size)
+    level = 1 / (255 * min(STD))
+    for picture in (*pictures, np.ascontiguousarray(pictures[0][:, ::-1])[:200]):
+        exact = patches(picture, fixed)
+        soft = patches(picture, structs.replace(fixed, exact=False))
+        difference = np.abs(soft - exact)
+        assert 0 < difference.max() <= 3 * level
+        assert difference.mean() <= 0.35 * level
+
+
+def test_inexact_pictures_are_the_filter_without_rounding(pictures: list[UInt8]) -> None:
+    """Against the antialiased bicubic resize of torch, on floats."""
+    fixed = geometry(224, 224)
+    for picture in pictures:
+        theirs = torch.nn.functional.interpolate(
+            torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].double(),
+            (224, 224),
+            mode="bicubic",
+            antialias=True,
+        )[0].numpy()
+        mean, std = (np.asarray(v).reshape(3, 1, 1) for v in (MEAN, STD))
+        wanted = (theirs.clip(0, 255) / 255 - mean) / std
+        down = wanted.reshape(3, 8, 2, 14, 8, 2, 14).transpose(1, 4, 2, 5, 0, 3, 6)
+        found = patches(picture, structs.replace(fixed, exact=False))
+        ours = found.reshape(8, 8, 2, 2, 3, 2, 14, 14)
+        assert np.abs(ours[:, :, :, :, :, 0] - down).max() <= 2e-4
+        assert np.array_equal(ours[:, :, :, :, :, 0], ours[:, :, :, :, :, 1])
