@@ -1,0 +1,239 @@
+"""How smooth is each strategy where features change, and does the task succeed?
+
+    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1800] [--json]
+
+A flow head is trained here on `toy_task.py` (two valid paths), exported and compiled like any
+other, and played by the runtime's own strategies at 50 Hz under backbones of four periods; a
+picture's features arrive one period after it was taken. `velocity` (rad/s) and `jerk` (rad/s3) are
+of the commands, before any limit: the worst within three ticks of a swap of features, and the worst
+anywhere. Success: past the obstacle without touching it and at the goal within 8 s. The joints
+follow a command by 80 % a tick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from neon_edge.config import load_robot
+from neon_edge.config.robot import HeadsChoice
+from neon_edge.engine.manifest import HeadsManifest
+from neon_edge.engine.plan import open_heads_engine, this_machine
+from neon_edge.errors import ConfigWrong
+from neon_edge.heads.network import HeadNetwork
+from neon_edge.heads.strategy import Heads, open_strategy
+from neon_edge.types import Features, JointState, Setpoint
+from tests.bench import toy_task as toy
+
+PERIODS_MS = (89, 185, 350, 744)
+TICK_NS = 20_000_000
+SECONDS = 8
+FOLLOWS = 0.8
+NEAR_SWAP = 3
+BLEND_TICKS = 5
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "chunk": {"strategy": "chunk"},
+    "ensemble": {"strategy": "ensemble"},
+    "fresh": {"strategy": "fresh"},
+    "fresh, noise kept": {"strategy": "fresh", "noise": "start"},
+    "fresh, blended": {"strategy": "fresh"},
+    "rtc at joints": {"strategy": "rtc"},
+    "rtc at joints, kept": {"strategy": "rtc", "noise": "start"},
+    "rtc at joints, true": {"strategy": "rtc", "jacobian": "true"},
+    "rtc at picture": {"strategy": "rtc", "laid": "picture"},
+    "rtc at picture, true": {"strategy": "rtc", "laid": "picture", "jacobian": "true"},
+}
+
+
+class Episode(NamedTuple):
+    """Worst figures of one run."""
+
+    velocity_swap: float
+    jerk_swap: float
+    velocity: float
+    jerk: float
+    success: bool
+
+
+class Blended:
+    """A candidate, not the runtime's: the jump at a swap is spread over `BLEND_TICKS`."""
+
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
+        self.driven = heads.driven
+        self._last: Any = None
+        self._offset: Any = 0.0
+        self._sequence = self._left = 0
+
+    def setpoint(
+        self, features: Features | None, joints: JointState, at_ns: int, tick: int
+    ) -> Setpoint | None:
+        """What the heads want, and what is left of the jump."""
+        setpoint = self._heads.setpoint(features, joints, at_ns, tick)
+        if setpoint is None or features is None:
+            return None
+        if features.sequence != self._sequence and self._last is not None:
+            self._offset, self._left = self._last - setpoint.position, BLEND_TICKS
+        self._sequence = features.sequence
+        self._left = max(self._left - 1, 0)
+        self._last = setpoint.position + self._offset * np.float32(self._left / BLEND_TICKS)
+        return dataclasses.replace(setpoint, position=self._last)
+
+
+class Bench:
+    """A trained head, ready to be played by any strategy."""
+
+    def __init__(self, directory: Path, rounds: int) -> None:
+        self._directory = directory
+        self._checkpoint, self._manifest = toy.trained(directory, rounds, seed=0)
+        actions = self._checkpoint.actions
+        self._middle = np.array(actions.middle, np.float32)
+        self._half = np.array(actions.half_range, np.float32)
+
+    def open(self, choice: dict[str, Any], seed: int) -> Heads:
+        """The runtime's strategy on the runtime's engine."""
+        heads: HeadsManifest = self._manifest
+        chosen = HeadsChoice(**choice, seed=seed)
+        guided = chosen.strategy == "rtc"
+        machine = this_machine("onnxruntime")
+        engine = open_heads_engine(self._directory, heads, machine, guided=guided)
+        kept = chosen.noise == "start"
+        network = HeadNetwork(engine, heads, heads.joint_names, {}, seed, keep_noise=kept)
+        robot = load_robot("sim")
+        joints = [msgspec.structs.replace(robot.joints[0], name=name) for name in heads.joint_names]
+        return open_strategy(msgspec.structs.replace(robot, joints=joints, heads=chosen), network)
+
+    def play(self, name: str, period_ms: int, seed: int) -> Episode:
+        """One episode. Raises `ConfigWrong` where the strategy refuses."""
+        heads = self.open(STRATEGIES[name], seed)
+        if name.endswith("blended"):
+            heads = Blended(heads)
+        random = np.random.default_rng(seed)
+        obstacle = random.uniform(*toy.OBSTACLES)
+        views = toy.picture(np.full(SECONDS * 1000 // period_ms + 2, obstacle), random)
+        position = self._middle.copy()
+        position[0] += toy.START * self._half[0]
+        sent, went, swaps = [], [], []
+        features: Features | None = None
+        for tick in range(SECONDS * 50):
+            now_ns = (tick + 1) * TICK_NS
+            arrived = now_ns // (period_ms * 1_000_000)
+            if arrived and (features is None or arrived != features.sequence):
+                taken_ns = (arrived - 1) * period_ms * 1_000_000
+                features = Features(views[arrived], taken_ns, now_ns, arrived, tick)
+                swaps.append(tick)
+            state = JointState(position, position * 0, position * 0, np.ones(len(position), int))
+            setpoint = heads.setpoint(features, state, now_ns, tick)
+            command = position if setpoint is None else setpoint.position
+            sent.append(command[:2].copy())
+            position = position + np.float32(FOLLOWS) * (command - position)
+            went.append((position[:2] - self._middle[:2]) / self._half[:2])
+        return judged(np.array(sent), np.array(went), swaps[1:], obstacle)
+
+
+def judged(sent: Any, went: Any, swaps: list[int], obstacle: float) -> Episode:
+    """Commands (ticks, 2) in rad, positions (ticks, 2) in half ranges."""
+    velocity = np.abs(np.diff(sent, axis=0)).max(axis=1) * 50
+    jerk = np.abs(np.diff(sent, n=3, axis=0)).max(axis=1) * 50**3
+    near = np.zeros(len(sent), bool)
+    for swap in swaps:
+        near[swap : swap + NEAR_SWAP] = True
+    hit = (np.abs(went[:, 0] - obstacle) < toy.WIDE) & (np.abs(went[:, 1]) < toy.HIGH)
+    arrived = bool((np.abs(went - [toy.GOAL, 0]).max(axis=1) < 0.08).any())
+    return Episode(
+        float(velocity[near[1:]].max()), float(jerk[near[3:]].max()),
+        float(velocity.max()), float(jerk.max()), arrived and not hit.any(),
+    )  # fmt: skip
+
+
+def row(bench: Bench, name: str, period_ms: int, episodes: int) -> dict[str, Any]:
+    """All episodes of one strategy at one period."""
+    made: dict[str, Any] = {"period_ms": period_ms, "strategy": name}
+    try:
+        played = [bench.play(name, period_ms, seed) for seed in range(episodes)]
+    except ConfigWrong as refused:
+        return made | {"refused": refused.facts}
+    for field in Episode._fields[:4]:
+        values = [getattr(episode, field) for episode in played]
+        made |= {field: max(values), f"{field}_median": float(np.median(values))}
+    return made | {"success": float(np.mean([episode.success for episode in played]))}
+
+
+def beats(rows: list[dict[str, Any]]) -> list[str]:
+    """Where the strategies that must beat chunk replay do, and where they do not."""
+    said = []
+    for period in PERIODS_MS:
+        here = {each["strategy"]: each for each in rows if each["period_ms"] == period}
+        plain = here["chunk"]
+        for name, each in here.items():
+            if not name.startswith(("fresh", "rtc")):
+                continue
+            if "refused" in each:
+                said.append(f"{period} ms, {name}: refused, {each['refused']}")
+                continue
+            lost = [
+                what
+                for what in ("velocity_swap", "jerk_swap", "success")
+                if (each[what] - plain[what]) * (-1 if what == "success" else 1) > 0
+            ]
+            verdict = f"worse in {', '.join(lost)}" if lost else "no worse in anything"
+            said.append(f"{period} ms, {name}: {verdict}")
+    return said
+
+
+HEADER = (
+    f"{'ms':>4}  {'strategy':<21}{'velocity at swaps':>17}{'jerk at swaps':>17}"
+    f"{'velocity':>17}{'jerk':>17}{'success':>9}"
+)
+
+
+def line(each: dict[str, Any]) -> str:
+    """One row for people: worst of all episodes, and the median episode's worst."""
+    start = f"{each['period_ms']:>4}  {each['strategy']:<21}"
+    if "refused" in each:
+        return f"{start}refused: {each['refused'].split(';')[0]}"
+    shown = "".join(
+        f"{each[field]:>9.{digits}f}{each[field + '_median']:>8.{digits}f}"
+        for field, digits in (("velocity_swap", 2), ("jerk_swap", 0), ("velocity", 2), ("jerk", 0))
+    )
+    return f"{start}{shown}{each['success']:>9.0%}"
+
+
+def main() -> None:
+    """Train, play, print."""
+    parser = argparse.ArgumentParser(description="Continuity of every strategy.")
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=1800, help="of training")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        began = time.perf_counter()
+        bench = Bench(Path(name), chosen.rounds)
+        took = time.perf_counter() - began
+        if not chosen.json:
+            print(f"trained and compiled in {took:.0f} s; worst and median of the episodes' worst")
+            print(HEADER)
+        rows = []
+        for period_ms in PERIODS_MS:
+            for strategy in STRATEGIES:
+                rows.append(row(bench, strategy, period_ms, chosen.episodes))
+                if not chosen.json:
+                    print(line(rows[-1]), flush=True)
+    print(json.dumps(rows, indent=2) if chosen.json else "\n".join(beats(rows)))
+
+
+if __name__ == "__main__":
+    main()
