@@ -75,6 +75,9 @@ class Dialect(Protocol):
     def hear(self, frame: BusFrame) -> int:
         """Take a frame in; give the place of the motor whose state is whole with it, or -1."""
 
+    def decode(self) -> None:
+        """Bring `measured` and `faults` up to date with what was heard."""
+
 
 class CanChain:
     """The motors of one CAN bus."""
@@ -96,6 +99,8 @@ class CanChain:
         self._rows = Rows(self._axes, self._joints, dialect.limits)
         self._held = np.zeros(len(placed))
         self._awaited = np.zeros(len(placed), np.bool_)
+        self._fresh = [0] * len(placed)
+        self._nothing = tuple(self._fresh)
         self._enabled = False
 
     def set_up(self) -> None:
@@ -140,16 +145,28 @@ class CanChain:
     def read(self, state: JointState) -> None:
         """Take in the frames that have arrived."""
         now_ns = self._clock.now_ns()
-        dialect = self._dialect
+        hear, fresh = self._dialect.hear, self._fresh
+        heard = False
         for frame in self._bus.receive_ready():
-            place = dialect.hear(frame)
-            if place < 0:
-                continue
-            self._axes.store(state, place, dialect.measured[place], now_ns)
-            self._awaited[place] = False
-            joint = self._axes.places[place]
-            self._counters.received[joint] += 1
-            self._counters.faults[joint] = dialect.faults[place] if self._enabled else 0
+            place = hear(frame)
+            if place >= 0:
+                fresh[place] += 1
+                heard = True
+        if heard:
+            self._dialect.decode()
+            self._take(state, now_ns)
+
+    def _take(self, state: JointState, now_ns: int) -> None:
+        """All motors that were heard at once: a scalar store costs as much as a whole row."""
+        counts = np.array(self._fresh)
+        places = np.flatnonzero(counts)
+        self._axes.store_all(state, places, np.array(self._dialect.measured), now_ns)
+        self._awaited[places] = False
+        joints = self._axes.index[places]
+        self._counters.received[joints] += counts[places]
+        faults = np.array(self._dialect.faults, np.uint8)[places]
+        self._counters.faults[joints] = faults if self._enabled else 0
+        self._fresh[:] = self._nothing
 
     def write(self, command: JointCommand) -> int:
         """One command a motor. Motors that are off are only asked for their state."""

@@ -120,6 +120,20 @@ class Axes:
         state.torque[joint] = sign * torque
         state.received_ns[joint] = now_ns
 
+    def store_all(
+        self,
+        state: JointState,
+        places: npt.NDArray[np.intp],
+        at_motor: Float64,
+        now_ns: int,
+    ) -> None:
+        """Put these motors' rows of (n, 3): position, velocity, torque, into `state`."""
+        joints, sign, rows = self.index[places], self.sign[places], at_motor[places]
+        state.position[joints] = sign * (rows[:, 0] - self.offset[places])
+        state.velocity[joints] = sign * rows[:, 1]
+        state.torque[joints] = sign * rows[:, 2]
+        state.received_ns[joints] = now_ns
+
 
 class Rows:
     """Impedance commands of a chain's motors as rows (5, n): position, velocity, kp, kd, torque.

@@ -166,6 +166,9 @@ class Cia402Dialect:
         """Voltage off, target where the drive stands."""
         return self._here(canopen.DISABLE_VOLTAGE)
 
+    def decode(self) -> None:
+        """Nothing is left to do: `hear` has decoded."""
+
     def hear(self, frame: BusFrame) -> int:
         """The speed PDO, which comes last, makes a state whole."""
         base, place = frame.arbitration_id & 0x780, self._place.get(frame.arbitration_id & 0x7F, -1)

@@ -38,6 +38,7 @@ class DamiaoDialect:
         self.limits = self._batch.high
         self.measured = [(0.0, 0.0, 0.0)] * len(motors)
         self.faults = [0] * len(motors)
+        self._heard: dict[int, bytes] = {}
         self._refresh = [BusFrame(damiao.REGISTER_ID, damiao.refresh(i)) for i in self._ids]
         self._disable = [BusFrame(i, damiao.DISABLE) for i in self._ids]
 
@@ -126,15 +127,22 @@ class DamiaoDialect:
         return self._disable
 
     def hear(self, frame: BusFrame) -> int:
-        """A feedback frame is a whole state."""
+        """A feedback frame is a whole state; it is decoded with all others."""
         place = self._place.get(frame.arbitration_id, -1)
         if place < 0 or len(frame.payload) != damiao.FRAME_BYTES or frame.extended:
             return -1
-        feedback = damiao.decode_feedback(self._ranges[place], frame.payload)
-        self.measured[place] = feedback[2:5]
-        well = feedback.condition == Condition.ENABLED
-        self.faults[place] = 0 if well else feedback.condition or UNKNOWN_FAULT
+        self._heard[place] = frame.payload
         return place
+
+    def decode(self) -> None:
+        """All feedback of a tick in one go."""
+        places = list(self._heard)
+        states, conditions = self._batch.decode(list(self._heard.values()), places)
+        for place, state, condition in zip(places, states, conditions, strict=True):
+            self.measured[place] = state
+            well = condition == Condition.ENABLED
+            self.faults[place] = 0 if well else condition or UNKNOWN_FAULT
+        self._heard.clear()
 
     def _tell(self, special: bytes) -> list[Feedback]:
         return self._feedback([BusFrame(i, special) for i in self._ids])

@@ -132,6 +132,9 @@ class MoteusDialect:
         """Mode STOPPED, and a query in the same frame."""
         return self._stop
 
+    def decode(self) -> None:
+        """Nothing is left to do: `hear` has decoded."""
+
     def hear(self, frame: BusFrame) -> int:
         """A reply to a query is a whole state."""
         place = self._place.get(frame.arbitration_id, -1)

@@ -155,6 +155,9 @@ class OdriveDialect:
         """Idle, then the questions."""
         return self._idle + self._questions
 
+    def decode(self) -> None:
+        """Nothing is left to do: `hear` has decoded."""
+
     def hear(self, frame: BusFrame) -> int:
         """Estimates make a state whole; torques and heartbeats are kept for it."""
         node, command = frame.arbitration_id >> 5, frame.arbitration_id & 31

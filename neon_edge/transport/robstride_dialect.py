@@ -112,6 +112,9 @@ class RobstrideDialect:
         """A disable frame a motor, which it answers with its state."""
         return self._disable
 
+    def decode(self) -> None:
+        """Nothing is left to do: `hear` has decoded."""
+
     def hear(self, frame: BusFrame) -> int:
         """A state frame is a whole state."""
         where = robstride.split(frame.arbitration_id)

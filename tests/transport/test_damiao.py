@@ -161,3 +161,18 @@ def test_a_register_refuses_what_it_cannot_hold(register: Register, value: float
 def test_a_wrong_length_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="bytes where"):
         damiao.decode_feedback(DM4310, bytes(length))
+
+
+def test_a_batch_reads_feedback_as_the_single_codec_does() -> None:
+    draw = np.random.default_rng(3)
+    ranges = [Ranges(12.5, 30.0, 10.0), Ranges(12.5, 45.0, 54.0), Ranges(12.5, 10.0, 28.0)]
+    batch = CommandBatch(ranges)
+    for places in ([0, 1, 2], [2, 0], [1]):
+        payloads = [draw.bytes(8) for _ in places]
+        states, conditions = batch.decode(payloads, places)
+        for place, payload, state, condition in zip(
+            places, payloads, states, conditions, strict=True
+        ):
+            single = damiao.decode_feedback(ranges[place], payload)
+            assert condition == single.condition
+            assert state == pytest.approx(single[2:5], rel=1e-12, abs=1e-12)
