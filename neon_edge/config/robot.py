@@ -48,7 +48,7 @@ class SerialBus(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
 
 
 class CanBus(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="can"):
-    """A CAN bus: `channel` is an interface (can0), unix:PATH, or "sim"."""
+    """A CAN bus: `channel` is an interface (can0), unix:PATH, python-can's slcan:PATH, or "sim"."""
 
     name: str
     channel: str

@@ -53,6 +53,10 @@ class Bus(Protocol):
 def open_bus(config: BusConfig, clock: Clock) -> Bus:
     """Open what a robot file names. Raises `DeviceMissing` when it is not there."""
     match config:
+        case CanBus() if ":" in config.channel and not config.channel.startswith("unix:"):
+            from neon_edge.transport.python_can import open_python_can
+
+            return open_python_can(config, clock)
         case CanBus():
             from neon_edge.transport.can import open_can
 
