@@ -56,8 +56,8 @@ def can_fd_s(payload: int, bit_rate: int, *, extended: bool = False) -> float:
     arbitration = 36 if extended else 17
     slow = arbitration + (arbitration - 1) // 4 + 13
     crc, fixed = (17, 6) if payload <= 16 else (21, 7)
-    data = 5 + 8 * payload
-    fast = data + data // 4 + 4 + crc + fixed
+    fields = 5 + 8 * payload
+    fast = fields + fields // 4 + 4 + crc + fixed
     return slow / bit_rate + fast / FD_DATA_RATE
 
 
