@@ -37,7 +37,6 @@ from mutants import Mutant, enums_of, mutants_of  # noqa: E402
 
 import neon_edge.config  # noqa: E402
 
-SAFETY = ROOT / "neon_edge" / "safety"
 FORK = multiprocessing.get_context("fork")
 WORKERS = 2
 CPU_S = 30
@@ -112,13 +111,13 @@ class FirstFailure:
             self.name = self.name or "import"
 
 
-def run_tests(package: Path, tests: list[str], answer: Connection) -> None:
-    """In a child: the tests, with `neon_edge.safety` found under `package`."""
+def run_tests(package: Path, frozen: Path, tests: list[str], answer: Connection) -> None:
+    """In a child: the frozen tests, with `neon_edge.safety` found under `package`."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    os.chdir(ROOT)
+    os.chdir(frozen)
     sys.dont_write_bytecode = True
     neon_edge.__path__.insert(0, str(package))
     hypothesis.settings.register_profile(
@@ -136,15 +135,23 @@ def run_tests(package: Path, tests: list[str], answer: Connection) -> None:
         answer.send(first.name or ("" if code == 0 else f"!pytest ended with {code}"))
 
 
-def killer(mutant: Mutant | None, tests: list[str], safety: Path) -> str:
-    """The test that kills the mutant of `safety`, or ""; None stands for the code as it is."""
+def freeze(frozen: Path) -> None:
+    """Copy the folder and its tests as they are now, whatever somebody edits meanwhile."""
+    for folder in ("neon_edge/safety", "tests/safety"):
+        shutil.copytree(ROOT / folder, frozen / folder, ignore=shutil.ignore_patterns("__py*"))
+    for file in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy(ROOT / file, frozen / file)
+
+
+def killer(mutant: Mutant | None, tests: list[str], frozen: Path) -> str:
+    """The test that kills the mutant, or ""; None stands for the code as it is."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as made:
         package = Path(made).resolve()
-        shutil.copytree(safety, package / "safety")
+        shutil.copytree(frozen / "neon_edge" / "safety", package / "safety")
         if mutant is not None:
             (package / "safety" / mutant.file).write_text(mutant.source, encoding="utf-8")
         receive, send = FORK.Pipe(duplex=False)
-        child = FORK.Process(target=run_tests, args=(package, tests, send))
+        child = FORK.Process(target=run_tests, args=(package, frozen, tests, send))
         child.start()
         send.close()
         try:
@@ -158,10 +165,10 @@ def killer(mutant: Mutant | None, tests: list[str], safety: Path) -> str:
     return answer
 
 
-def judged(tests: list[str], safety: Path, mutant: Mutant) -> Verdict:
+def judged(tests: list[str], frozen: Path, mutant: Mutant) -> Verdict:
     """Try one mutant."""
     where = mutant.file, mutant.line, mutant.function, mutant.change
-    return Verdict(*where, killer(mutant, tests, safety), EQUIVALENT.get(mutant.key, ""))
+    return Verdict(*where, killer(mutant, tests, frozen), EQUIVALENT.get(mutant.key, ""))
 
 
 def line_of(verdict: Verdict) -> str:
@@ -197,13 +204,13 @@ def main() -> int:
     chosen = arguments()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="safety-") as made:
-        safety = Path(made) / "safety"  # as it is now, whatever somebody edits meanwhile
-        shutil.copytree(SAFETY, safety, ignore=shutil.ignore_patterns("__pycache__"))
-        mutants = all_mutants(safety)
+        frozen = Path(made).resolve()
+        freeze(frozen)
+        mutants = all_mutants(frozen / "neon_edge" / "safety")
         if stale := EQUIVALENT.keys() - {mutant.key for mutant in mutants}:
             print(f"called equivalent, and not there: {sorted(stale)}", file=sys.stderr)
             return 2
-        if failed := killer(None, chosen.tests, safety):
+        if failed := killer(None, chosen.tests, frozen):
             print(f"the tests fail on the code as it is: {failed}", file=sys.stderr)
             return 2
         mutants = [m for m in mutants if chosen.only in f"{m.file}:{m.function}"]
@@ -211,12 +218,12 @@ def main() -> int:
             mutants = random.Random(chosen.seed).sample(mutants, chosen.sample)
         verdicts = []
         with ProcessPoolExecutor(WORKERS, mp_context=FORK) as pool:
-            for verdict in pool.map(partial(judged, chosen.tests, safety), mutants):
+            for verdict in pool.map(partial(judged, chosen.tests, frozen), mutants):
                 verdicts.append(verdict)
                 if not chosen.json:
                     print(line_of(verdict), flush=True)
-        if failed := killer(None, chosen.tests, safety):
-            print(f"somebody changed the tests meanwhile: {failed}", file=sys.stderr)
+        if failed := killer(None, chosen.tests, frozen):
+            print(f"the tests now fail without a mutant too: {failed}", file=sys.stderr)
             return 2
     counts = Counter(verdict.fate for verdict in verdicts)
     seconds = round(time.monotonic() - began)

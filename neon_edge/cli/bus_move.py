@@ -12,6 +12,7 @@ from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig, find_robot
 from neon_edge.config.edit import write_offsets
 from neon_edge.errors import UsageWrong
+from neon_edge.safety.jog import Jog
 from neon_edge.transport import open_robot
 from neon_edge.transport.wiggle import wiggle_joint
 
@@ -31,7 +32,8 @@ def wiggle(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int
     print(GRAVITY.format(bus=robot.joints[place].bus), file=sys.stderr)
     if not options.yes and input("Move it? [yes/no] ") != "yes":
         return 1
-    moved = wiggle_joint(robot, place, math.radians(options.degrees), clock)
+    radians = math.radians(options.degrees)
+    moved = wiggle_joint(robot, place, radians, clock, lambda part, pose: Jog(part, pose).command)
     print(
         f"{options.what[0]}: asked ±{options.degrees:g}°, went "
         f"{math.degrees(moved.low):+.2f}° to {math.degrees(moved.high):+.2f}°, "

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import ConfigWrong
 from neon_edge.transport.robot import open_robot
-from neon_edge.types import Float32, JointCommand, Rung
+from neon_edge.types import Float32, JointCommand
 
 SECONDS = 3.0
 TICK_NS = 20_000_000
+
+Command = Callable[[Float32, int], JointCommand]
+"""A goal (joints,) in rad and the time now, made safe."""
+MakeSafe = Callable[[RobotConfig, Float32], Command]
+"""For a robot that stands at a measured pose."""
 
 
 class Moved(NamedTuple):
@@ -27,10 +32,13 @@ class Moved(NamedTuple):
     missing: int
 
 
-def wiggle_joint(robot: RobotConfig, place: int, amplitude: float, clock: Clock) -> Moved:
+def wiggle_joint(
+    robot: RobotConfig, place: int, amplitude: float, clock: Clock, make_safe: MakeSafe
+) -> Moved:
     """Drive joint `place` through one slow sine of `amplitude` rad, then take the torque off.
 
-    Opens that joint's bus alone. Raises `ConfigWrong` where its limits leave no room.
+    Opens that joint's bus alone; every command is safety's (`make_safe`). Raises `ConfigWrong`
+    where the joint's limits leave no room.
     """
     joint = robot.joints[place]
     part = msgspec.structs.replace(
@@ -48,6 +56,7 @@ def wiggle_joint(robot: RobotConfig, place: int, amplitude: float, clock: Clock)
                 "move it by hand, or wiggle less",
             )
         pose = opened.enable()
+        command = make_safe(part, pose)
         due_ns, seen = clock.now_ns(), [0.0]
         ticks = round(SECONDS * 1e9 / TICK_NS)
         for tick in range(ticks + 1):
@@ -55,16 +64,8 @@ def wiggle_joint(robot: RobotConfig, place: int, amplitude: float, clock: Clock)
             seen.append(float(state.position[here]) - stands)
             goal = pose.copy()
             goal[here] += amplitude * math.sin(math.tau * tick / ticks)
-            opened.write(_command(part, goal))
+            opened.write(command(goal, clock.now_ns()))
             due_ns += TICK_NS
             clock.sleep_until_ns(due_ns)
         missing = int(opened.counters.missing[here])
     return Moved(min(seen), max(seen), ticks + 1, missing)
-
-
-def _command(robot: RobotConfig, goal: Float32) -> JointCommand:
-    # The one place beside safety/ that makes a command: a sine of a few degrees, limits checked.
-    zero = np.zeros(len(goal), np.float32)
-    kp = np.array([joint.kp for joint in robot.joints], np.float32)
-    kd = np.array([joint.kd for joint in robot.joints], np.float32)
-    return JointCommand(goal, zero, kp, kd, zero, np.zeros(3, np.float32), Rung.RUN, 0, 0)
