@@ -30,6 +30,7 @@ from tests.backbones.tribe_bench import (
     TINY,
     VITG,
     Stored,
+    awake,
     embedded,
     patched,
     relative,
@@ -39,6 +40,15 @@ from tests.backbones.tribe_bench import (
     upstream_pooled,
     window,
 )
+
+
+@pytest.fixture(scope="module")
+def encoders() -> dict[str, Any]:
+    return {
+        "video": awake(VJEPA2Model(network.video_config(TINY.video)), 0),
+        "audio": awake(Wav2Vec2BertModel(network.audio_config(TINY.audio)), 1),
+        "text": awake(LlamaForCausalLM(network.text_config(TINY.text)), 2),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pytest
 import torch
 from neon.model.tribe_backbone import (
     ModalityProjector,
@@ -15,12 +14,8 @@ from neon.model.tribe_backbone import (
     TribeMultimodalBackbone,
 )
 from transformers import SeamlessM4TFeatureExtractor
-from transformers.models.llama.modeling_llama import LlamaForCausalLM
-from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Model
-from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertModel
 
 from neon_edge.backbones import PartPlan
-from neon_edge.backbones import tribe_torch as network
 from neon_edge.backbones.tribe import (
     AudioEncoder,
     Fusion,
@@ -98,15 +93,6 @@ def awake(model: Any, seed: int) -> Any:
         middle = 1.0 if parameter.ndim < 2 and name.endswith("weight") else 0.0
         parameter.data = middle + spread * torch.randn(parameter.shape, generator=draw)
     return model.eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def encoders() -> dict[str, Any]:
-    return {
-        "video": awake(VJEPA2Model(network.video_config(TINY.video)), 0),
-        "audio": awake(Wav2Vec2BertModel(network.audio_config(TINY.audio)), 1),
-        "text": awake(LlamaForCausalLM(network.text_config(TINY.text)), 2),
-    }
 
 
 def upstream(config: TribeConfig) -> Any:

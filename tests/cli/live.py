@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from neon_edge.clock import MonotonicClock
+from neon_edge.config import RobotConfig
 from neon_edge.runtime.rundir import sweep
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.types import Rung
@@ -22,6 +24,14 @@ CLOCK = MonotonicClock()
 
 def wait_s(seconds: float) -> None:
     CLOCK.sleep_until_ns(CLOCK.now_ns() + round(seconds * 1e9))
+
+
+def write_robot(path: Path, robot: RobotConfig) -> Path:
+    """A robot file that says `robot`. TOML has no word for what is absent."""
+    told = msgspec.to_builtins(robot)
+    present = {key: value for key, value in told.items() if value is not None}
+    path.write_bytes(msgspec.toml.encode(present))
+    return path
 
 
 class Live:

@@ -22,7 +22,7 @@ from neon_edge.runtime.rundir import sweep
 from neon_edge.safety.watch import Cause
 from neon_edge.sim.launch import start_sim, with_channels
 from neon_edge.types import Rung
-from tests.cli.live import Live, wait_s
+from tests.cli.live import Live, wait_s, write_robot
 from tests.conftest import neon_edge
 
 pytestmark = pytest.mark.slow
@@ -117,8 +117,7 @@ def test_a_corrupted_slot_is_never_believed(live: Live) -> None:
 def test_eight_killed_backbones_cost_no_tick(plans: Path, tmp_path: Path) -> None:
     robot = load_robot("sim")
     patient = msgspec.structs.replace(robot.safety, hold_damp_after_s=0)
-    file = tmp_path / "patient.toml"
-    file.write_bytes(msgspec.toml.encode(msgspec.structs.replace(robot, safety=patient)))
+    file = write_robot(tmp_path / "patient.toml", msgspec.structs.replace(robot, safety=patient))
     live = Live(plans, robot=str(file))
     live.until_ticking()
     dead: set[int] = set()
@@ -156,8 +155,7 @@ def test_a_killed_control_process_comes_back_disarmed(live: Live) -> None:
 def test_a_killed_supervisor_stops_nothing(plans: Path, tmp_path: Path) -> None:
     robot = load_robot("sim")
     with start_sim(robot, tmp_path) as body:
-        file = tmp_path / "apart.toml"
-        file.write_bytes(msgspec.toml.encode(with_channels(robot, body.channels)))
+        file = write_robot(tmp_path / "apart.toml", with_channels(robot, body.channels))
         live = Live(plans, "--seconds", "12", robot=str(file))
         live.until_ticking()
         live.until(Rung.RUN)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neon_edge.errors import ConfigWrong
 from neon_edge.safety.jog import Jog
 from neon_edge.types import Rung
 from tests.safety.bench import N, robot
@@ -42,3 +43,14 @@ def test_gains_are_the_robot_files_and_the_base_stands() -> None:
     assert not command.base_velocity.any()
     assert not command.torque.any()
     assert not command.velocity.any()
+    assert (command.rung, command.features_ns) == (Rung.RUN, 0)
+    assert type(command.rung) is Rung
+    for name in ("position", "velocity", "kp", "kd", "torque", "base_velocity"):
+        array = getattr(command, name)
+        assert array.dtype == np.float32
+        assert array.shape == (3 if name == "base_velocity" else N,)
+
+
+def test_a_pose_that_is_not_finite_is_nothing_to_start_from() -> None:
+    with pytest.raises(ConfigWrong, match="not a number"):
+        Jog(robot(), np.array([0.0, np.nan, 0.0, 0.0], dtype=np.float32))

@@ -108,9 +108,100 @@ def test_what_is_not_finite_moves_nothing(bad: float) -> None:
     assert tested.step([0.1, 0.2, 0.3]) == pytest.approx([0.1, 0.2, 0.3])
 
 
-def test_limits_that_make_no_sense_are_refused() -> None:
-    one = np.ones(1)
+@pytest.mark.parametrize("period_s", [0.0, -0.02, np.nan])
+def test_a_period_that_is_not_positive_is_refused(period_s: float) -> None:
+    one = np.ones(2)
     with pytest.raises(ValueError, match="positive"):
-        MotionLimiter(-one, one, one, one * 0, one, PERIOD_S)
+        MotionLimiter(-one, one, one, one, one, period_s)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan])
+@pytest.mark.parametrize("which", range(3))
+def test_a_rate_that_is_not_positive_is_refused(which: int, bad: float) -> None:
+    rates = np.ones((3, 2))
+    rates[which, 1] = bad
     with pytest.raises(ValueError, match="positive"):
-        MotionLimiter(one, -one, one, one, one, PERIOD_S)
+        MotionLimiter(-np.ones(2), np.ones(2), *rates, PERIOD_S)
+
+
+def test_one_joint_with_crossed_limits_is_enough_and_equal_ones_are_none() -> None:
+    one = np.ones(2)
+    with pytest.raises(ValueError, match="lower not above upper"):
+        MotionLimiter(np.array([-1.0, 1.1]), one, one, one, one, PERIOD_S)
+    fixed = MotionLimiter(np.array([-1.0, 1.0]), one, one, one * 9, one * 999, PERIOD_S)
+    fixed.reset([0.5, 1.0])
+    assert [fixed.step([0.5, -5.0])[1] for _ in range(5)] == [1.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("acceleration", "jerk", "ticks"),
+    [
+        (10.0, 1e3, 0.0),  # 2A / (J·dt) = 1
+        (10.0, 1e15, 0.0),
+        (10.0, 500.0, 0.5),
+        (10.0, 499.0, 1.0),
+        (10.0, 100.0, 4.5),
+        (0.1 * 3, 3.0 / 7, 34.5),  # 70, and by rounding a little more
+        (1.0 + 0.5e-9, 50.0, 0.5),  # within a billionth of 2 it is 2
+        (1.0 + 0.75e-9, 50.0, 1.0),
+    ],
+)
+def test_the_jerk_costs_a_delay_of_half_its_window(
+    acceleration: float, jerk: float, ticks: float
+) -> None:
+    tested = limiter(10.0, acceleration, jerk, n=2)
+    assert tested.delay_ticks.tolist() == [ticks, ticks]
+    tested.reset([0.0, 0.0])
+    plain = limiter(10.0, acceleration, 1e15)
+    plain.reset([0.0])
+    window = int(2 * ticks + 1)
+    still = [0.0] * (window - 1)
+    path = still + [float(plain.step([0.4])[0]) for _ in range(200)]
+    for tick in range(200):
+        mean = np.mean(path[tick : tick + window])
+        assert tested.step([0.4, -0.4]) == pytest.approx([mean, -mean], abs=1e-12)
+
+
+def test_from_rest_it_speeds_up_by_its_acceleration_to_its_velocity() -> None:
+    tested = limiter(0.5, 10.0, 1e15)
+    for way in (1, -1):
+        tested.reset([-0.9 * way])
+        speeds = np.diff([-0.9 * way, *(tested.step([5.0 * way])[0] for _ in range(6))])
+        assert speeds == pytest.approx(np.array([0.004, 0.008, 0.01, 0.01, 0.01, 0.01]) * way)
+
+
+def test_a_goal_behind_is_turned_to_at_the_acceleration() -> None:
+    tested = limiter(0.5, 10.0, 1e15)
+    for way in (1, -1):
+        tested.reset([0.0])
+        path = [tested.step([way])[0] for _ in range(5)] + [tested.step([0])[0] for _ in range(4)]
+        speeds = np.diff(path)[3:]
+        assert speeds == pytest.approx(np.array([0.01, 0.006, 0.002, -0.002, -0.006]) * way)
+
+
+def test_a_reset_stands_still_where_it_is_told() -> None:
+    tested = limiter(1.0, 10.0, 100.0, n=2)
+    assert tested.step([0.0, 0.0]).tolist() == [0.0, 0.0]
+    for _ in range(20):
+        tested.step([0.9, -0.9])
+    tested.reset([0.5, -0.25])
+    assert [tested.step([0.5, -0.25]).tolist() for _ in range(20)] == [[0.5, -0.25]] * 20
+
+
+def test_each_joint_moves_as_if_it_were_alone() -> None:
+    rng = np.random.default_rng(3)
+    lower, upper = np.array([-0.5, -1.0, -2.0]), np.array([0.4, 1.0, 3.0])
+    rates = np.array([[1.0, 2.0, 8.0], [10.0, 5.0, 50.0], [100.0, 2e3, 700.0]])
+    together = MotionLimiter(lower, upper, *rates, PERIOD_S)
+    start = np.array([0.1, -0.2, 0.3])
+    together.reset(start)
+    alone = []
+    for k in range(3):
+        one = slice(k, k + 1)
+        alone.append(MotionLimiter(lower[one], upper[one], *rates[:, one], PERIOD_S))
+        alone[k].reset(start[one])
+    goal = start
+    for _ in range(300):
+        goal = np.where(rng.random(3) < 0.05, rng.uniform(-3, 3, 3), goal)
+        apart = [float(single.step(goal[k : k + 1])[0]) for k, single in enumerate(alone)]
+        assert together.step(goal) == pytest.approx(apart, abs=1e-12)
