@@ -142,6 +142,11 @@ def rewritten(node: ast.stmt, returns: list[ast.Return]) -> Iterator[ast.stmt]:
                 yield ast.If(other, body, orelse)
 
 
+def names_a_type(node: ast.AST) -> bool:
+    """Float64 = npt.NDArray[np.float64] and its like."""
+    return isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("npt.NDArray")
+
+
 def parts(
     node: ast.AST, inside: str, returns: list[ast.Return]
 ) -> Iterator[tuple[ast.AST, str, list[ast.Return]]]:
@@ -150,7 +155,7 @@ def parts(
         if name in {"annotation", "returns", "format_spec", "decorator_list", "bases", "ctx"}:
             continue
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST):
+            if not isinstance(child, ast.AST) or names_a_type(child):
                 continue
             here, found = inside, returns
             if isinstance(child, ast.FunctionDef | ast.ClassDef):

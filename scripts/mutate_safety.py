@@ -59,6 +59,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "SafetyFilter.filter",
         "stands.rung >= Rung.HOLD or setpoint is None  →  stands.rung >= Rung.HOLD",
     ): "without a setpoint the watch asks for a hold; mypy cannot know",
+    ("motion.py", "MotionLimiter.__init__", "0  →  1  (4)"): "a full ring may begin anywhere",
+    ("motion.py", "MotionLimiter.__init__", "0  →  -1  (4)"): "a full ring may begin anywhere",
     ("filter.py", "SafetyFilter._follow", "self._anchor  →  self._previous"): (
         "a joint that no head drives is at its anchor, or on its way inside from there"
     ),

@@ -143,7 +143,9 @@ def joint_age(ticks: Rows) -> Spread:
     begun = ticks["start_ns"][1:]
     asked = ticks["end_ns"][:-1] - ticks["write_ns"][:-1]
     arrived = ticks["joints_ns"][1:]
-    return spread((begun - np.where(arrived >= begun, asked, arrived)) / 1e6)
+    # A control process that has just started has heard from nobody yet.
+    heard = arrived > 0
+    return spread((begun - np.where(arrived >= begun, asked, arrived))[heard] / 1e6)
 
 
 def held(ticks: Rows) -> int:

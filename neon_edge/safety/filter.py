@@ -8,7 +8,7 @@ from neon_edge.config import RobotConfig
 from neon_edge.errors import ConfigWrong
 from neon_edge.safety.ladder import Ladder
 from neon_edge.safety.limits import Limits
-from neon_edge.safety.watch import Cause, Judgement, Watch, all_finite
+from neon_edge.safety.watch import Cause, Judgement, Watch, refuse_not_finite
 from neon_edge.types import Features, Float32, Health, JointCommand, JointState, Rung, Setpoint
 
 
@@ -63,12 +63,7 @@ class SafetyFilter:
 
         Raises `ConfigWrong` where no start is safe.
         """
-        if not all_finite(measured):
-            raise ConfigWrong(
-                "a joint's measured position is not a number",
-                f"measured {measured.tolist()}",
-                "check the motor and its encoder; the robot stays off",
-            )
+        refuse_not_finite(measured)
         beyond = np.maximum(self._limits.lower - measured, measured - self._limits.upper)
         worst = int(beyond.argmax())
         if float(beyond[worst]) > self._outside:

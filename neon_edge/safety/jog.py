@@ -6,17 +6,19 @@ import numpy as np
 
 from neon_edge.config import RobotConfig
 from neon_edge.safety.limits import Limits
-from neon_edge.safety.watch import all_finite
+from neon_edge.safety.watch import all_finite, refuse_not_finite
 from neon_edge.types import Float32, JointCommand, Rung
 
 
 class Jog:
     """For bring-up, with a person beside the robot: no features, so no ladder; limits all the same.
 
-    Starts at `measured` (joints,), rad. A goal that is not finite is not taken: the last one holds.
+    Starts at `measured` (joints,), rad; raises `ConfigWrong` where that is not finite. A goal that
+    is not finite is not taken: the last one holds.
     """
 
     def __init__(self, robot: RobotConfig, measured: Float32) -> None:
+        refuse_not_finite(measured)
         self._limits = Limits(robot)
         self._wanted: Float32 = measured.astype(np.float32)
         self._previous: Float32 = measured.astype(np.float32)

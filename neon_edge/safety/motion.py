@@ -36,7 +36,7 @@ class MotionLimiter:
         rates = np.stack([velocity, acceleration, jerk]).astype(np.float64)
         if not (period_s > 0 and bool((rates > 0).all() and (lower <= upper).all())):
             raise ValueError("limits must be positive and lower not above upper")
-        n = len(lower)
+        n = rates.shape[1]
         self._lower, self._upper = lower.astype(np.float64), upper.astype(np.float64)
         # Everything below counts in radians a tick.
         self._fastest = rates[0] * period_s
@@ -45,19 +45,19 @@ class MotionLimiter:
         self.delay_ticks: Float64 = (self._window - 1) / 2
         """What the second stage delays each joint by, (n,)."""
         self._joints = np.arange(n)
-        self._past = np.zeros((int(self._window.max()) + 1, n))
+        self._past = np.empty((int(self._window.max()), n))
         self._tick = 0
-        self._position = np.zeros(n)
-        self._speed = np.zeros(n)
-        self._sum = np.zeros(n)
-        self._scratch = np.empty((3, n))
+        self._position = np.empty(n)
+        self._speed = np.empty(n)
+        self._sum = np.empty(n)
+        self.reset(np.zeros(n))
 
     def reset(self, position: npt.ArrayLike) -> None:
         """Stand still at `position` (n,). Outside its limits a joint may only come back in."""
         self._position[:] = position
         self._speed[:] = 0.0
         self._past[:] = self._position
-        self._sum[:] = self._position * self._window
+        np.multiply(self._position, self._window, out=self._sum)
 
     def step(self, wanted: npt.ArrayLike) -> Float64:
         """One tick towards `wanted` (n,) rad; the position to command, (n,).
@@ -67,20 +67,17 @@ class MotionLimiter:
         goal = np.array(wanted, np.float64)
         if not np.isfinite(goal.sum()):
             raise ValueError(f"wanted positions are not finite: {goal.tolist()}")
-        position, speed, change = self._position, self._speed, self._change
-        np.minimum(np.maximum(goal, self._lower, out=goal), self._upper, out=goal)
-        goal -= position
-        room = self._scratch
-        np.abs(goal, out=room[0])
-        np.subtract(self._upper, position, out=room[1])
-        np.subtract(position, self._lower, out=room[2])
-        to_goal, to_upper, to_lower = self._fastest_that_stops(np.maximum(room, 0.0, out=room))
-        np.copysign(to_goal, goal, out=to_goal)
-        np.minimum(np.maximum(to_goal, speed - change), speed + change, out=speed)
-        np.minimum(np.maximum(speed, -self._fastest, out=speed), self._fastest, out=speed)
-        # The limits come last: a goal that jumps may be passed, a limit never.
-        np.minimum(np.maximum(speed, -to_lower, out=speed), to_upper, out=speed)
-        position += speed
+        np.maximum(goal, self._lower, out=goal)
+        np.minimum(goal, self._upper, out=goal)
+        goal -= self._position
+        # What could stop at the last goal stops no further out than a limit if it brakes from now
+        # on, and it does where this goal lies behind: a goal that jumps may be passed, a limit not.
+        speed = np.copysign(self._fastest_that_stops(np.abs(goal)), goal)
+        np.maximum(speed, self._speed - self._change, out=speed)
+        np.minimum(speed, self._speed + self._change, out=speed)
+        np.maximum(speed, -self._fastest, out=speed)
+        np.minimum(speed, self._fastest, out=self._speed)
+        self._position += self._speed
         return self._averaged()
 
     def _fastest_that_stops(self, room: Float64) -> Float64:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neon_edge.config import SafetyLimits
+from neon_edge.errors import ConfigWrong
 from neon_edge.types import Features, Float32, Health, JointState, Rung, Setpoint
 
 
@@ -49,6 +50,16 @@ DISARMED = Judgement(Rung.OFF, Cause.DISARMED)
 def all_finite(array: Float32) -> bool:
     """Neither NaN nor infinity anywhere."""
     return bool(np.isfinite(array).all())
+
+
+def refuse_not_finite(measured: Float32) -> None:
+    """Raise `ConfigWrong` where a pose (joints,) is nothing to start from."""
+    if not all_finite(measured):
+        raise ConfigWrong(
+            "a joint's measured position is not a number",
+            f"measured {measured.tolist()}",
+            "check the motor and its encoder; the robot stays off",
+        )
 
 
 def faded(value: float, full: float, none: float) -> float:

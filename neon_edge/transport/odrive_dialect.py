@@ -63,6 +63,9 @@ class OdriveDialect:
     def set_up(self) -> None:
         """Every node answers; idle; the robot file's gains and limits set."""
         self._heartbeats()
+        # A watchdog that tripped before keeps the axis from ever closing its loop. Clearing what it
+        # left gives no torque: that takes `enable`, and a person.
+        self.prepare()
         self.disable()
         for place, joint in enumerate(self._exchange.joints):
             if joint.kp and not joint.kd:
