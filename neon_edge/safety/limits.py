@@ -24,7 +24,7 @@ class Limits:
         )
         """rad a tick"""
         self.base: Float32 = np.array(robot.base_velocity_limits, dtype=np.float32)
-        self._bound: Float32 = np.empty(len(lower), np.float32)
+        self._bound: Float32 = np.empty(len(robot.joints), np.float32)
 
     def clamp_position(self, position: Float32) -> None:
         """Into the position limits, in place."""
