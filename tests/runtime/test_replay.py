@@ -33,8 +33,10 @@ def recording(plans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     live = Live(plans, "--record", str(path))
     live.until_ticking()
     wait_s(3)
-    live.hurt("neon_edge.runtime.backbone", signal.SIGKILL)
+    # Stopped first: a quiet machine has a killed one back before the robot need hold.
+    live.hurt("neon_edge.runtime.backbone", signal.SIGSTOP)
     live.until(Rung.HOLD)
+    live.hurt("neon_edge.runtime.backbone", signal.SIGKILL)
     live.until(Rung.RUN)
     live.hurt("neon_edge.runtime.control", signal.SIGKILL)
     wait_s(1)
