@@ -7,6 +7,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from neon_edge.safety.watch import Cause
+from neon_edge.telemetry.stats import rate_hz
 from neon_edge.types import Rung
 
 Rows = npt.NDArray[np.void]
@@ -102,19 +103,13 @@ def missed(ticks: Rows) -> int:
 
 def rate(ticks: Rows) -> float:
     """Ticks a second between the first and the last."""
-    if len(ticks) < 2:
-        return 0.0
-    span_ns = int(ticks["start_ns"].max() - ticks["start_ns"].min())
-    return round((len(ticks) - 1) * 1e9 / span_ns, 3)
+    return round(rate_hz(ticks["start_ns"]), 3)
 
 
 def features_rate(passes: Rows) -> float:
     """Published features a second."""
     published = passes[passes["sequence"] > 0]
-    if len(published) < 2:
-        return 0.0
-    span_ns = int(published["captured_ns"].max() - published["captured_ns"].min())
-    return round((len(published) - 1) * 1e9 / span_ns, 3) if span_ns else 0.0
+    return round(rate_hz(published["captured_ns"]), 3)
 
 
 def causes(ticks: Rows) -> dict[str, int]:

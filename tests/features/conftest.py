@@ -1,29 +1,5 @@
-"""Real pictures and the exported tiny backbone, for this folder's tests."""
+"""This folder's tests use real pictures and the exported tiny backbone."""
 
-from __future__ import annotations
+from tests.tiny_fixtures import frames, pictures, tiny, tiny_recipe
 
-import pytest
-
-from neon_edge.build.recipe import Recipe
-from neon_edge.types import CameraFrame, UInt8
-from tests.tiny_backbone import Exported, exported_tiny, street, tiny_text
-
-
-@pytest.fixture(scope="session")
-def pictures() -> list[UInt8]:
-    return street()
-
-
-@pytest.fixture(scope="session")
-def frames(pictures: list[UInt8]) -> list[CameraFrame]:
-    return [CameraFrame(picture, number, "street") for number, picture in enumerate(pictures)]
-
-
-@pytest.fixture(scope="session")
-def tiny_recipe() -> Recipe:
-    return tiny_text()
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Exported:
-    return exported_tiny()
+__all__ = ["frames", "pictures", "tiny", "tiny_recipe"]
