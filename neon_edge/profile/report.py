@@ -12,7 +12,7 @@ from neon_edge.profile.budget import Verdict, judge
 from neon_edge.profile.histogram import Histogram, of_feature_age, of_lateness
 from neon_edge.profile.observe import Observed
 from neon_edge.profile.placements import MAX_RATE_HZ
-from neon_edge.runtime.report import Lateness, RunReport, Spread, spread
+from neon_edge.runtime.report import Lateness, RunReport, Spread, lateness, spread
 from neon_edge.telemetry.mapped import Rows
 
 ENOUGH = 20
@@ -68,7 +68,7 @@ def profile_report(report: RunReport, seen: Observed, robot: RobotConfig) -> Pro
         rate_wanted_hz=robot.rate_hz,
         lateness_histogram=of_lateness(late_us(ticks)),
         feature_age_histogram=of_feature_age((fed["start_ns"] - fed["features_ns"]) / 1e6),
-        probe_us=lateness(late_us(seen.wakes)),
+        probe_us=lateness(seen.wakes),
         probe_histogram=of_lateness(late_us(seen.wakes)),
         placements=placements,
         recommendation=recommend(placements, robot.rate_hz),
@@ -85,14 +85,6 @@ def late_us(rows: Rows) -> npt.NDArray[np.float64]:
     """Start minus due of every row, µs."""
     late: npt.NDArray[np.float64] = (rows["start_ns"] - rows["due_ns"]) / 1e3
     return late
-
-
-def lateness(late: npt.NDArray[np.float64]) -> Lateness:
-    """Order statistics of (n,) µs; zeros for none."""
-    if len(late) == 0:
-        return Lateness(0.0, 0.0, 0.0, 0.0)
-    p50, p99, p999 = np.percentile(late, [50, 99, 99.9])
-    return Lateness(*(round(float(value), 1) for value in (p50, p99, p999, late.max())))
 
 
 def judged_placements(seen: Observed, rate_hz: float) -> list[Placement]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from neon_edge.safety.watch import Cause
-from neon_edge.telemetry.stats import rate_hz
+from neon_edge.telemetry.stats import percentiles, rate_hz
 from neon_edge.types import Rung
 
 Rows = npt.NDArray[np.void]
@@ -70,17 +70,16 @@ def spread(values: npt.NDArray[np.float64]) -> Spread:
     """p50, p99 and maximum; zeros where there is nothing."""
     if len(values) == 0:
         return Spread(0.0, 0.0, 0.0)
-    p50, p99 = np.percentile(values, [50, 99])
-    return Spread(round(float(p50), 3), round(float(p99), 3), round(float(values.max()), 3))
+    found = percentiles(values)
+    return Spread(round(found.p50, 3), round(found.p99, 3), round(found.max, 3))
 
 
-def lateness(ticks: Rows) -> Lateness:
-    """Wake-up lateness of every tick, µs."""
-    if len(ticks) == 0:
+def lateness(rows: Rows) -> Lateness:
+    """Start minus due of every row, µs; zeros for none."""
+    if len(rows) == 0:
         return Lateness(0.0, 0.0, 0.0, 0.0)
-    late = (ticks["start_ns"] - ticks["due_ns"]) / 1e3
-    p50, p99, p999 = np.percentile(late, [50, 99, 99.9])
-    return Lateness(*(round(float(value), 1) for value in (p50, p99, p999, late.max())))
+    late = (rows["start_ns"] - rows["due_ns"]) / 1e3
+    return Lateness(*(round(value, 1) for value in percentiles(late)))
 
 
 def stages(ticks: Rows, passes: Rows) -> dict[str, Spread]:
