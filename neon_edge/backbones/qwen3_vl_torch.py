@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,9 @@ from transformers.vision_utils import (
 )
 
 from neon_edge.backbones.qwen3_vl import Qwen3VLConfig
-from neon_edge.backbones.qwen_network import Network, eager, kinds, text_words, vision_words
+from neon_edge.backbones.qwen_network import MarkedNetwork, eager, text_words, vision_words
 from neon_edge.backbones.qwen_windows import attended
-from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
+from neon_edge.engine.manifest import ImageGeometry
 
 
 class StackedTower(nn.Module):
@@ -68,7 +68,7 @@ class StackedTower(nn.Module):
         return self.merger(hidden).unsqueeze(0), *stacked
 
 
-class Qwen3Network(Network):
+class Qwen3Network(MarkedNetwork):
     """`Qwen3VLModel`."""
 
     published_prefixes: ClassVar = {
@@ -92,20 +92,6 @@ class Qwen3Network(Network):
     def vision(self, tower: Any, image: ImageGeometry) -> nn.Module:
         """One output a merger."""
         return StackedTower(tower, image)
-
-    def positions(
-        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
-    ) -> Tensor:
-        """As `get_rope_index` counts them."""
-        ones = torch.ones_like(ids)
-        positions, _ = model.get_rope_index(
-            ids, **self.asked(ids), image_grid_thw=grid, attention_mask=ones
-        )
-        return cast("Tensor", positions)
-
-    def asked(self, ids: Tensor) -> dict[str, Tensor]:
-        """Which tokens are a picture's."""
-        return {"mm_token_type_ids": kinds(ids, self.config.tokens.image)}
 
 
 def qwen3_config(config: Qwen3VLConfig) -> Any:

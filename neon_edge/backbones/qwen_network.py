@@ -77,6 +77,26 @@ class Network(ABC):
         return module.requires_grad_(False)
 
 
+class MarkedNetwork(Network):
+    """A family whose model is told which tokens are a picture's: Qwen2.5-VL and later."""
+
+    config: Any
+
+    def positions(
+        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+    ) -> Tensor:
+        """As `get_rope_index` counts them."""
+        ones = torch.ones_like(ids)
+        positions, _ = model.get_rope_index(
+            ids, **self.asked(ids), image_grid_thw=grid, attention_mask=ones
+        )
+        return cast("Tensor", positions)
+
+    def asked(self, ids: Tensor) -> dict[str, Tensor]:
+        """Which tokens are a picture's."""
+        return {"mm_token_type_ids": (ids == self.config.tokens.image).to(torch.int32)}
+
+
 def eager(config: Any) -> Any:
     """`config` with plain attention in every part."""
     for part in (config, config.text_config, config.vision_config):
@@ -123,11 +143,6 @@ def windowed_words(vision: WindowedVision, width: int) -> dict[str, Any]:
         "window_size": vision.window_size,
         "fullatt_block_indexes": vision.full_attention,
     }
-
-
-def kinds(ids: Tensor, image_token: int) -> Tensor:
-    """Which tokens are a picture's, as the processors of Qwen2.5-VL and later mark them."""
-    return (ids == image_token).to(torch.int32)
 
 
 def audio_part(network: Network, audio: AudioGeometry, source: TensorSource) -> nn.Module:

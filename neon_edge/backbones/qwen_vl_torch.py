@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers.models.qwen2_5_vl import configuration_qwen2_5_vl as configuration
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
 
-from neon_edge.backbones.qwen_network import Network, eager, kinds, text_words, windowed_words
+from neon_edge.backbones.qwen_network import MarkedNetwork, eager, text_words, windowed_words
 from neon_edge.backbones.qwen_vl import QwenVLConfig
 from neon_edge.backbones.qwen_windows import WindowedVision
-from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
+from neon_edge.engine.manifest import ImageGeometry
 
 
-class VLNetwork(Network):
+class VLNetwork(MarkedNetwork):
     """`Qwen2_5_VLModel`. The published files keep the names of its first release."""
 
     published_prefixes: ClassVar = {"visual.": "visual.", "language_model.": "model."}
@@ -38,20 +37,6 @@ class VLNetwork(Network):
     def vision(self, tower: Any, image: ImageGeometry) -> nn.Module:
         """Windows as a batch."""
         return WindowedVision(tower, image)
-
-    def positions(
-        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
-    ) -> Tensor:
-        """As `get_rope_index` counts them."""
-        ones = torch.ones_like(ids)
-        positions, _ = model.get_rope_index(
-            ids, **self.asked(ids), image_grid_thw=grid, attention_mask=ones
-        )
-        return cast("Tensor", positions)
-
-    def asked(self, ids: Tensor) -> dict[str, Tensor]:
-        """Which tokens are a picture's."""
-        return {"mm_token_type_ids": kinds(ids, self.config.tokens.image)}
 
 
 def vl_config(config: QwenVLConfig) -> Any:
