@@ -63,6 +63,10 @@ class Body:
         """Joint positions (joints,) in rad, in the robot file's order and sense."""
         return (self.dynamics.position - self._offsets) * self._signs
 
+    def gains(self) -> tuple[Float64, Float64]:
+        """kp and kd that each motor pulls with, (joints,)."""
+        return self.dynamics.gains
+
     def received(self) -> Int64:
         """Joint commands that each motor has been given, (joints,)."""
         return np.array([motor.commands_received for motor in self.motors], np.int64)

@@ -58,6 +58,11 @@ class Dynamics:
         self._feedforward: Float64 = np.zeros(n)
         self._reached_ns = start_ns
 
+    @property
+    def gains(self) -> tuple[Float64, Float64]:
+        """kp (N·m/rad) and kd (N·m·s/rad) that each axis is driven with, (n,) each."""
+        return self._kp, self._kd
+
     def drive(self, axis: int, drive: Drive) -> None:
         """Put one axis under impedance control."""
         self._goal[axis] = drive.goal

@@ -15,12 +15,16 @@ from_s = 1.0                # since the start; to_s for ever where it is left ou
 
 [[motor]]
 joint = "left_knee"
-what = "brown_out"          # "brown_out", "overheat", "cool"
+what = "brown_out"          # "brown_out", "overheat", "cool"; on CAN "mute", "speak", "slow"
 at_s = 3.0
+delay_ms = 30.0             # of "slow", whose answers come so late; 0 ends it
 
 [[bus_off]]
 bus = "left_leg"
 at_s = 5.0                  # the controller reports it, then the bus is dead
+
+Motors that already run take another file: write it over the first and send SIGHUP; its times then
+count from there.
 """
 
 from __future__ import annotations
@@ -62,8 +66,9 @@ class MotorFault(Struct, frozen=True, forbid_unknown_fields=True):
     """What happens to one motor, once."""
 
     joint: str
-    what: Literal["brown_out", "overheat", "cool"]
+    what: Literal["brown_out", "overheat", "cool", "mute", "speak", "slow"]
     at_s: Seconds
+    delay_ms: Seconds = 0.0
 
 
 class BusOff(Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +107,14 @@ def check_faults(faults: Faults, robot: RobotConfig) -> None:
                 f"a fault is for {name!r}, which this robot does not have",
                 f"known: {', '.join(sorted(known))}",
                 "name one of them",
+            )
+    voice = {motor.joint for motor in faults.motor if motor.what in ("mute", "speak", "slow")}
+    for joint in robot.joints:
+        if joint.name in voice and joint.bus not in can:
+            raise ConfigWrong(
+                f"joint {joint.name!r} cannot fall silent or slow alone",
+                f"its bus {joint.bus!r} is serial: its motors take turns",
+                "drop or delay messages of the whole bus instead: [[wire]]",
             )
 
 
@@ -174,15 +187,24 @@ class MotorFaults:
     ) -> None:
         named = dict(zip(robot.joint_names, motors, strict=True))
         self._coming = sorted(
-            ((start_ns + int(f.at_s * 1e9), f.what, named[f.joint]) for f in faults.motor),
+            ((start_ns + int(f.at_s * 1e9), f, named[f.joint]) for f in faults.motor),
             key=lambda fault: fault[0],
         )
 
     def strike(self, now_ns: int) -> None:
         """Let everything due happen."""
         while self._coming and self._coming[0][0] <= now_ns:
-            _, what, motor = self._coming.pop(0)
-            if what == "brown_out":
-                motor.brown_out()
-            else:
-                motor.overheat(what == "overheat")
+            _, fault, motor = self._coming.pop(0)
+            _strike(motor, fault)
+
+
+def _strike(motor: EmulatedMotor, fault: MotorFault) -> None:
+    match fault.what:
+        case "brown_out":
+            motor.brown_out()
+        case "overheat" | "cool":
+            motor.overheat(fault.what == "overheat")
+        case "mute" | "speak":
+            motor.mute = fault.what == "mute"
+        case "slow":
+            motor.late_ns = int(fault.delay_ms * 1e6)

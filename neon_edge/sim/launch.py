@@ -31,9 +31,14 @@ class Simulation:
     """Emulated motors that are running. Also a context manager: leaving it stops them."""
 
     def __init__(
-        self, child: subprocess.Popen[bytes], channels: dict[str, str], state: SharedState
+        self,
+        child: subprocess.Popen[bytes],
+        channels: dict[str, str],
+        state: SharedState,
+        rundir: Path,
     ) -> None:
         self._child = child
+        self._rundir = rundir
         self._state = state
         self.channels = channels
         """Bus name to what its `channel` must be."""
@@ -58,6 +63,22 @@ class Simulation:
     def positions(self) -> Float64:
         """Joint positions (joints,) in rad: the truth, not what the bus says."""
         return np.array(self._state.position)
+
+    def drives(self) -> list[str]:
+        """What each motor's torque is for, by joint: "holds", "damps" or "limp"."""
+        stiff, damped = self._state.kp > 0, self._state.kd > 0
+        return [
+            "holds" if holds else "damps" if damps else "limp"
+            for holds, damps in zip(stiff.tolist(), damped.tolist(), strict=True)
+        ]
+
+    def inject(self, faults: str) -> None:
+        """Let what this TOML says go wrong instead of what went wrong so far, from now on."""
+        path = self._rundir / FAULTS_NAME
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(faults, encoding="utf-8")
+        partial.replace(path)
+        os.kill(self._child.pid, signal.SIGHUP)
 
     def stop(self) -> None:
         """End the motors' process. Stopping twice is harmless."""
@@ -125,7 +146,7 @@ def start_sim(config: RobotConfig, rundir: Path, faults: str = "") -> Simulation
         clock.sleep_until_ns(clock.now_ns() + POLL_NS)
     announced = json.loads(ready.read_text(encoding="utf-8"))
     state = SharedState(rundir / FILE_NAME, len(config.joints), create=False)
-    return Simulation(child, announced["channels"], state)
+    return Simulation(child, announced["channels"], state, rundir)
 
 
 def simulated(config: RobotConfig) -> RobotConfig:

@@ -45,19 +45,11 @@ class Simulator:
         self, config: RobotConfig, rundir: Path, clock: Clock, faults: Faults | None = None
     ) -> None:
         self._clock = clock
-        start_ns = clock.now_ns()
-        wrong = Faults() if faults is None else faults
-        self._body = Body(config, start_ns)
-        self._motor_faults = MotorFaults(wrong, config, self._body.motors, start_ns)
+        self._config = config
+        self._body = Body(config, clock.now_ns())
         self._state = SharedState(rundir / FILE_NAME, len(config.joints), create=True)
-        can = {bus.name for bus in config.buses if isinstance(bus, CanBus)}
-        self._lines = {
-            name: Line(
-                motors,
-                FaultyWire(name, wrong, can=name in can, start_ns=start_ns) if faults else None,
-            )
-            for name, motors in self._body.buses.items()
-        }
+        self._lines = {name: Line(motors) for name, motors in self._body.buses.items()}
+        self.suffer(Faults() if faults is None else faults)
         self.channels: dict[str, Channel] = {
             bus.name: SocketChannel(socket_path(rundir, bus.name))
             if isinstance(bus, CanBus)
@@ -67,6 +59,16 @@ class Simulator:
         }
         self._publish_ns = 0
         self._publish()
+
+    def suffer(self, faults: Faults) -> None:
+        """From now on these things go wrong, and no others."""
+        now_ns, config = self._clock.now_ns(), self._config
+        can = {bus.name for bus in config.buses if isinstance(bus, CanBus)}
+        self._motor_faults = MotorFaults(faults, config, self._body.motors, now_ns)
+        for name, line in self._lines.items():
+            line.faults = None
+            if faults.wire or faults.bus_off:
+                line.faults = FaultyWire(name, faults, can=name in can, start_ns=now_ns)
 
     def turn(self) -> None:
         """Wait for bytes, for bytes to have passed, or for the next publication; then serve."""
@@ -126,6 +128,7 @@ class Simulator:
     def _publish(self) -> None:
         self._state.received[:] = self._body.received()
         self._state.position[:] = self._body.positions()
+        self._state.kp[:], self._state.kd[:] = self._body.gains()
 
 
 def socket_path(rundir: Path, bus: str) -> Path:
@@ -177,14 +180,29 @@ def serve(robot: str, rundir: Path, parent: int) -> None:
     config = read_robot(robot)
     path = rundir / FAULTS_NAME
     faults = load_faults(path, config) if path.exists() else None
+    asked: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: asked.append(number))
     simulator = Simulator(config, rundir, MonotonicClock(), faults)
     try:
         run_ahead()
         announce(simulator, rundir)
         while True:
             simulator.turn()
+            if asked:
+                asked.clear()
+                _reread(simulator, path, config)
     finally:
         simulator.close()
+
+
+def _reread(simulator: Simulator, path: Path, config: RobotConfig) -> None:
+    # Without a file to read, SIGHUP is what it is everywhere else: the terminal has gone.
+    if not path.exists():
+        raise SystemExit(0)
+    try:
+        simulator.suffer(load_faults(path, config))
+    except NeonEdgeError as failure:
+        sys.stderr.write(f"{failure}\n")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

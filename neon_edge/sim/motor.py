@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from neon_edge.sim.dynamics import Drive, Dynamics
@@ -20,6 +19,10 @@ class EmulatedMotor:
         self.commands_received = 0
         """Joint commands, but for those that ask for neither gain nor torque."""
         self.hot = False
+        self.mute = False
+        """On CAN: hears and obeys, and says nothing."""
+        self.late_ns = 0
+        """On CAN: its answers reach the wire this long after they should."""
 
     @property
     def position(self) -> float:
@@ -68,6 +71,9 @@ class EmulatedMotor:
 class CanMotor(Protocol):
     """A motor on a CAN bus."""
 
+    mute: bool
+    late_ns: int
+
     def answer(self, frame: BusFrame, now_ns: int) -> list[BusFrame]:
         """What it replies to a frame; every motor hears every frame."""
 
@@ -76,8 +82,3 @@ class CanMotor(Protocol):
 
     def watch(self, now_ns: int) -> None:
         """Let its watchdog trip."""
-
-
-def answers(motors: Sequence[CanMotor], frame: BusFrame, now_ns: int) -> list[BusFrame]:
-    """All replies to one frame, in the order of the motors."""
-    return [answer for motor in motors for answer in motor.answer(frame, now_ns)]

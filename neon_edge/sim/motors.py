@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from neon_edge.config import CanBus
-from neon_edge.sim.motor import CanMotor, answers
+from neon_edge.sim.motor import CanMotor
 from neon_edge.transport.protocol.socketcan import decode_frame, encode_frame
 
 FD_DATA_RATE = 5_000_000
@@ -17,6 +17,8 @@ class Reply(NamedTuple):
 
     delay_ns: int
     raw: bytes
+    late_ns: int = 0
+    """On top, for a motor that dawdles while others use the wire."""
 
 
 class Motors(Protocol):
@@ -47,11 +49,21 @@ class CanMotors:
         frame = decode_frame(raw)
         if frame is None:
             return []
-        return [Reply(0, encode_frame(a)) for a in answers(self._motors, frame, now_ns)]
+        return [
+            Reply(0, encode_frame(answer), motor.late_ns)
+            for motor in self._motors
+            for answer in motor.answer(frame, now_ns)
+            if not motor.mute
+        ]
 
     def speak(self, now_ns: int) -> list[Reply]:
         """Heartbeats and the like."""
-        return [Reply(0, encode_frame(f)) for m in self._motors for f in m.speak(now_ns)]
+        return [
+            Reply(0, encode_frame(frame), motor.late_ns)
+            for motor in self._motors
+            for frame in motor.speak(now_ns)
+            if not motor.mute
+        ]
 
     def watch(self, now_ns: int) -> None:
         """Let watchdogs trip."""

@@ -1,6 +1,6 @@
 """What the emulated motors have been through, in a small file that other processes map.
 
-    magic 8 | joints u64 | joint commands received i64 (n) | position f64 (n)      native
+    magic 8 | joints u64 | joint commands received i64 (n) | position, kp, kd f64 (n)      native
 
 Each value is written and read whole (aligned, eight bytes); together they are not one instant.
 """
@@ -21,14 +21,18 @@ FILE_NAME = "sim.state"
 READY_NAME = "sim.json"
 FAULTS_NAME = "faults.toml"
 _HEAD = struct.Struct("=8sQ")
-_MAGIC = b"neonsim1"
+_MAGIC = b"neonsim2"
 
 
 class SharedState:
-    """The file, mapped. `received` and `position` are views of it, (joints,)."""
+    """The file, mapped, as views of it, (joints,).
+
+    `received` and `position`, and the gains `kp` and `kd` that motors pull with: none without
+    torque, kd alone where they damp.
+    """
 
     def __init__(self, path: Path, joints: int, *, create: bool) -> None:
-        size = _HEAD.size + 16 * joints
+        size = _HEAD.size + 32 * joints
         if create:
             path.write_bytes(_HEAD.pack(_MAGIC, joints).ljust(size, b"\0"))
         with path.open("r+b") as file:
@@ -40,6 +44,10 @@ class SharedState:
                 "start the emulated motors again",
             )
         self.received: Int64 = np.frombuffer(self._map, np.int64, joints, _HEAD.size)
-        self.position: Float64 = np.frombuffer(
-            self._map, np.float64, joints, _HEAD.size + 8 * joints
+        self.position: Float64
+        self.kp: Float64
+        self.kd: Float64
+        self.position, self.kp, self.kd = (
+            np.frombuffer(self._map, np.float64, joints, _HEAD.size + 8 * joints * place)
+            for place in (1, 2, 3)
         )

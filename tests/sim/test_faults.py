@@ -23,7 +23,9 @@ from neon_edge.sim.faults import (
 )
 from neon_edge.sim.line import Line
 from neon_edge.transport import open_robot
-from neon_edge.transport.protocol.socketcan import BUS_OFF, decode_frame
+from neon_edge.transport.protocol import damiao
+from neon_edge.transport.protocol.socketcan import BUS_OFF, decode_frame, encode_frame
+from neon_edge.types import BusFrame
 from tests.transport.drive import CLOCK, rest, ticks
 from tests.transport.families import FAMILIES, robot_of
 from tests.transport.inline import InlineRig
@@ -132,6 +134,56 @@ def test_a_dead_can_bus_ends_the_run(tmp_path: Path) -> None:
     ):
         pose = robot.enable()
         ticks(robot, config, [pose] * 400)
+
+
+def test_faults_reach_motors_that_already_run(tmp_path: Path) -> None:
+    config = robot_of("damiao")
+    with (
+        start_sim(config, tmp_path) as sim,
+        open_robot(with_channels(config, sim.channels), CLOCK) as robot,
+    ):
+        pose = robot.enable()
+        ticks(robot, config, [pose] * 5)
+        assert set(sim.drives()) == {"holds"}
+        missing = robot.counters.missing.copy()
+        sim.inject('[[motor]]\njoint = "joint_1"\nwhat = "mute"\nat_s = 0.0\n')
+        for _ in range(300):
+            ticks(robot, config, [pose])
+            if robot.counters.missing[1] > missing[1] + 5:
+                break
+        assert robot.counters.missing[1] > missing[1] + 5
+        heard = robot.counters.received.copy()
+        sim.inject('[[motor]]\njoint = "joint_1"\nwhat = "speak"\nat_s = 0.0\n')
+        for _ in range(300):
+            ticks(robot, config, [pose])
+            if robot.counters.received[1] > heard[1] + 5:
+                break
+        assert robot.counters.received[1] > heard[1] + 5
+        # A file that is wrong is told to the log and changes nothing.
+        sim.inject('[[motor]]\njoint = "tail"\nwhat = "mute"\nat_s = 0.0\n')
+        rest(0.2)
+        ticks(robot, config, [pose] * 3)
+    assert "tail" in (tmp_path / "sim.log").read_text()
+
+
+def test_a_slow_motor_answers_late_and_holds_nobody_up() -> None:
+    rig = InlineRig(robot_of("damiao"))
+    config = robot_of("damiao")
+    fault = Faults(motor=[MotorFault("joint_1", "slow", 0.0, delay_ms=30.0)])
+    MotorFaults(fault, config, rig.body.motors, 0).strike(0)
+    line = Line(rig.bus.motors)
+    for motor in (1, 2, 3):
+        line.put(encode_frame(BusFrame(damiao.REGISTER_ID, damiao.refresh(motor))), 0)
+    assert len(line.run(10 * MS)) == 2
+    assert len(line.run(29 * MS)) == 0
+    assert len(line.run(32 * MS)) == 1
+
+
+def test_servos_that_take_turns_cannot_be_silenced_alone() -> None:
+    fault = Faults(motor=[MotorFault("joint_1", "mute", 0.0)])
+    with pytest.raises(ConfigWrong, match="cannot fall silent"):
+        check_faults(fault, robot_of("dynamixel"))
+    check_faults(fault, robot_of("damiao"))
 
 
 def test_a_fault_for_what_is_not_there_is_refused() -> None:
