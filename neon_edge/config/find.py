@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from neon_edge.config.robot import RobotConfig, check_robot
+from neon_edge.config.check import check_robot
+from neon_edge.config.robot import RobotConfig
 from neon_edge.config.strict import decode_toml
 from neon_edge.errors import ConfigWrong
 

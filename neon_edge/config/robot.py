@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from neon_edge.config.motors import Motor, Positive, needs_opt_in
-from neon_edge.errors import ConfigWrong
+from neon_edge.config.motors import Motor, Positive
 
 NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
+
+FULL_SPEED_S = 0.1
+"""A Feetech STS at its own fastest ramp, 254 x 100 steps/s², reaches 4 rad/s in as much."""
+FULL_PUSH_S = 0.02
+"""One tick at 50 Hz: commands are delayed by half of one."""
 
 
 class Joint(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,6 +31,10 @@ class Joint(Struct, frozen=True, forbid_unknown_fields=True):
     """rad/s; no command moves faster."""
     effort: Positive
     """N·m"""
+    acceleration: Positive | None = None
+    """rad/s²; without one, what reaches `velocity` in `FULL_SPEED_S`."""
+    jerk: Positive | None = None
+    """rad/s³; without one, what reaches the acceleration in `FULL_PUSH_S`. Delays commands."""
     kp: NotNegative = 20.0
     """N·m/rad"""
     kd: NotNegative = 1.0
@@ -35,6 +43,16 @@ class Joint(Struct, frozen=True, forbid_unknown_fields=True):
     """-1 where the motor turns against the joint."""
     offset: float = 0.0
     """rad: motor position where the joint is at zero."""
+
+    @property
+    def acceleration_limit(self) -> float:
+        """rad/s²"""
+        return self.acceleration or self.velocity / FULL_SPEED_S
+
+    @property
+    def jerk_limit(self) -> float:
+        """rad/s³"""
+        return self.jerk or self.acceleration_limit / FULL_PUSH_S
 
 
 class SerialBus(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="serial"):
@@ -204,78 +222,3 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def joint_names(self) -> list[str]:
         """Joint names, in the order of every joint array of this robot."""
         return [joint.name for joint in self.joints]
-
-
-def check_robot(robot: RobotConfig) -> None:
-    """What types cannot say: unique names, existing buses, ordered limits, nothing faked."""
-    _unique("joint", [joint.name for joint in robot.joints])
-    _unique("bus", [bus.name for bus in robot.buses])
-    _unique("camera", [camera.name for camera in robot.cameras])
-    buses = {bus.name: bus for bus in robot.buses}
-    addresses: set[tuple[str, int]] = set()
-    _ordered(robot.safety)
-    period_ms = 1e3 / robot.rate_hz
-    for key in ("head_hold_after_ms", "joint_hold_after_ms"):
-        if getattr(robot.safety, key) < 2 * period_ms:
-            raise ConfigWrong(
-                "a healthy robot would hold at every tick",
-                f"safety.{key} = {getattr(robot.safety, key)}, a tick is {period_ms:g} ms",
-                f"set {key} to two ticks at least, {2 * period_ms:g}",
-            )
-    for joint in robot.joints:
-        if joint.bus not in buses:
-            raise ConfigWrong(
-                f"joint {joint.name!r} is on a bus that does not exist",
-                f"bus {joint.bus!r}; the robot has {', '.join(sorted(buses))}",
-                "name one of them, or add the bus",
-            )
-        if not joint.lower < joint.upper:
-            raise ConfigWrong(
-                f"joint {joint.name!r} has no room to move",
-                f"lower {joint.lower} rad, upper {joint.upper} rad",
-                "lower must be below upper",
-            )
-        why = needs_opt_in(joint.motor)
-        if why:
-            raise ConfigWrong(
-                f"joint {joint.name!r} has a motor that nobody has confirmed here",
-                why,
-                "set unconfirmed = true at that motor once you accept it",
-            )
-        address = (joint.bus, joint.motor.id)
-        if address in addresses:
-            raise ConfigWrong(
-                f"two joints share one motor on bus {joint.bus!r}",
-                f"motor id {joint.motor.id}, second at joint {joint.name!r}",
-                "give each motor its own id",
-            )
-        addresses.add(address)
-    if not robot.simulated and (robot.sensors or any(b.channel == "sim" for b in robot.buses)):
-        raise ConfigWrong(
-            "a real robot cannot have simulated parts",
-            'a bus with channel "sim" or a fixed sensor, and simulated = false',
-            "name the real device, or set simulated = true",
-        )
-
-
-def _ordered(safety: SafetyLimits) -> None:
-    for lower, upper in (
-        ("features_scale_after_ms", "features_hold_after_ms"),
-        ("joint_hold_after_ms", "joint_damp_after_ms"),
-        ("bus_scale_missing", "bus_hold_missing"),
-        ("bus_hold_missing", "bus_damp_missing"),
-    ):
-        if not getattr(safety, lower) < getattr(safety, upper):
-            raise ConfigWrong(
-                "a graver rung begins before a milder one",
-                f"safety.{lower} = {getattr(safety, lower)}, {upper} = {getattr(safety, upper)}",
-                f"{lower} must be below {upper}",
-            )
-
-
-def _unique(what: str, names: list[str]) -> None:
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ConfigWrong(
-            f"{what} names must be unique", f"twice: {', '.join(sorted(twice))}", "rename one"
-        )

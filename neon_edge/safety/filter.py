@@ -8,6 +8,7 @@ from neon_edge.config import RobotConfig
 from neon_edge.errors import ConfigWrong
 from neon_edge.safety.ladder import Ladder
 from neon_edge.safety.limits import Limits
+from neon_edge.safety.motion import Float64, robot_motion
 from neon_edge.safety.watch import Cause, Judgement, Watch, refuse_not_finite
 from neon_edge.types import Features, Float32, Health, JointCommand, JointState, Rung, Setpoint
 
@@ -31,12 +32,15 @@ class SafetyFilter:
         joints = len(robot.joints)
         self._names = robot.joint_names
         self._limits = Limits(robot)
+        self._motion = robot_motion(robot, self._limits.lower, self._limits.upper)
         velocity = np.array([joint.velocity for joint in robot.joints], dtype=np.float32)
         self._watch = Watch(robot.safety, velocity)
         self._ladder = Ladder(robot.safety)
         self._driven = driven
         self._outside = robot.safety.start_outside_rad
         self._ramp_ns = robot.safety.ramp_s * 1e9
+        self._silent_ns = robot.safety.head_hold_after_ms * 1e6
+        self._commanded_ns = 0
         self._previous: Float32 = np.zeros(joints, dtype=np.float32)
         self._anchor: Float32 = np.empty(joints, np.float32)
         self._wanted: Float32 = np.empty(joints, np.float32)
@@ -73,7 +77,9 @@ class SafetyFilter:
                 f"{self._limits.lower[worst]:.4f} to {self._limits.upper[worst]:.4f}",
                 "move it inside by hand, or correct its limits or offset in the robot file",
             )
+        self._motion.reset(measured)
         self._previous[:] = measured
+        self._commanded_ns = now_ns
         self._watch.start(now_ns)
         self._ladder.start(now_ns)
         self._anchor_at(now_ns)
@@ -91,6 +97,10 @@ class SafetyFilter:
         now_ns: int,
     ) -> JointCommand:
         """Make this tick's command. Its arrays belong to the filter until the next call."""
+        if now_ns - self._commanded_ns > self._silent_ns:
+            # Nobody moved the goal, so the joints have stopped at the last one.
+            self._motion.reset(self._previous)
+        self._commanded_ns = now_ns
         before = self._ladder.now.rung
         judgement = self._watch.judge(setpoint, joints, features, health, now_ns)
         stands = self._ladder.step(judgement, now_ns)
@@ -113,9 +123,9 @@ class SafetyFilter:
         )
 
     def _anchor_at(self, now_ns: int) -> None:
-        # A ramp starts from the last command: motors are tracking it, so nothing jumps, and an arm
-        # that sags under gravity does not sag further with every hold.
-        self._anchor[:] = self._previous
+        # A ramp starts where the commands come to rest: motors are tracking them, so nothing jumps,
+        # and an arm that sags under gravity does not sag further with every hold.
+        self._anchor[:] = self._motion.rest()
         self._ramp_from_ns = now_ns
 
     def _follow(self, setpoint: Setpoint, scale: float, now_ns: int) -> None:
@@ -130,19 +140,19 @@ class SafetyFilter:
         if blend < 1.0:
             _towards(wanted, self._anchor, blend)
         if scale < 1.0:
-            _towards(wanted, self._previous, scale)
-        self._limits.clamp_step(wanted, self._previous)
-        np.copyto(self._previous, wanted)
+            _towards(wanted, self._motion.rest(), scale)
+        self._previous[:] = self._motion.step(wanted)
         np.multiply(setpoint.base_velocity, np.float32(blend * scale), out=self._base)
         self._limits.clamp_base(self._base)
         self._features_ns = setpoint.features_ns
 
     def _stay(self) -> None:
+        self._previous[:] = self._motion.step(self._motion.rest())
         self.clipped = 0
         self._base[:] = 0.0
 
 
-def _towards(wanted: Float32, origin: Float32, share: float) -> None:
+def _towards(wanted: Float32, origin: Float32 | Float64, share: float) -> None:
     """Only `share` of the way from `origin` to `wanted`, in place."""
     np.subtract(wanted, origin, out=wanted)
     np.multiply(wanted, np.float32(share), out=wanted)

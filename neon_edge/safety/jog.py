@@ -6,6 +6,7 @@ import numpy as np
 
 from neon_edge.config import RobotConfig
 from neon_edge.safety.limits import Limits
+from neon_edge.safety.motion import robot_motion
 from neon_edge.safety.watch import all_finite, refuse_not_finite
 from neon_edge.types import Float32, JointCommand, Rung
 
@@ -19,9 +20,10 @@ class Jog:
 
     def __init__(self, robot: RobotConfig, measured: Float32) -> None:
         refuse_not_finite(measured)
-        self._limits = Limits(robot)
+        limits = Limits(robot)
+        self._motion = robot_motion(robot, limits.lower, limits.upper)
+        self._motion.reset(measured)
         self._wanted: Float32 = measured.astype(np.float32)
-        self._previous: Float32 = measured.astype(np.float32)
         self._zeros: Float32 = np.zeros(len(measured), dtype=np.float32)
         self._base: Float32 = np.zeros(3, dtype=np.float32)
         self._kp: Float32 = np.array([joint.kp for joint in robot.joints], dtype=np.float32)
@@ -31,9 +33,6 @@ class Jog:
         """One tick towards `goal` (joints,), rad."""
         if all_finite(goal):
             np.copyto(self._wanted, goal)
-        position = self._wanted.copy()
-        self._limits.clamp_position(position)
-        self._limits.clamp_step(position, self._previous)
-        np.copyto(self._previous, position)
+        position = self._motion.step(self._wanted).astype(np.float32)
         zeros, base = self._zeros, self._base
         return JointCommand(position, zeros, self._kp, self._kd, zeros, base, Rung.RUN, 0, now_ns)

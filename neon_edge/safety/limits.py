@@ -1,4 +1,4 @@
-"""Position and velocity limits of all joints at once: pure functions of arrays, no allocation."""
+"""Position limits of all joints and those of the base: functions of arrays, no allocation."""
 
 from __future__ import annotations
 
@@ -19,24 +19,12 @@ class Limits:
         middle = (lower + upper) / 2
         self.lower: Float32 = np.minimum(lower + np.float32(margin), middle)
         self.upper: Float32 = np.maximum(upper - np.float32(margin), middle)
-        self.step: Float32 = np.array(
-            [joint.velocity / robot.rate_hz for joint in robot.joints], dtype=np.float32
-        )
-        """rad a tick"""
         self.base: Float32 = np.array(robot.base_velocity_limits, dtype=np.float32)
-        self._bound: Float32 = np.empty(len(robot.joints), np.float32)
 
     def clamp_position(self, position: Float32) -> None:
         """Into the position limits, in place."""
         np.maximum(position, self.lower, out=position)
         np.minimum(position, self.upper, out=position)
-
-    def clamp_step(self, position: Float32, previous: Float32) -> None:
-        """No further from `previous` than one tick at the velocity limit, in place."""
-        np.subtract(previous, self.step, out=self._bound)
-        np.maximum(position, self._bound, out=position)
-        np.add(previous, self.step, out=self._bound)
-        np.minimum(position, self._bound, out=position)
 
     def clamp_base(self, velocity: Float32) -> None:
         """Base velocity (3,) into its limits, in place."""

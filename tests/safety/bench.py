@@ -13,11 +13,18 @@ START_NS = 10_000_000_000
 SAFETY = SafetyLimits(ramp_s=1.0)
 
 
-def robot(safety: SafetyLimits = SAFETY) -> RobotConfig:
+AT_ONCE = (1e6, 1e12)
+"""rad/s², rad/s³: far more than velocity allows, so that positions alone tell what was done."""
+
+
+def robot(
+    safety: SafetyLimits = SAFETY, rates: tuple[float | None, float | None] = AT_ONCE
+) -> RobotConfig:
     joints = [
         Joint(
             name=f"j{i}", bus="b", motor=DamiaoMotor(id=i + 1, feedback_id=i + 17),
             lower=-1.0 - i, upper=1.0 + i, velocity=2.0 + i, effort=10.0,
+            acceleration=rates[0], jerk=rates[1],
         )
         for i in range(N)
     ]  # fmt: skip

@@ -13,12 +13,11 @@ def limits(**changes: object) -> Limits:
 
 
 def test_bounds_are_the_robot_files_less_the_margin_in_float32() -> None:
-    made = limits(rate_hz=100.0)
+    made = limits()
     assert made.lower == pytest.approx([-0.98, -1.98, -2.98, -3.98])
     assert made.upper == pytest.approx([0.98, 1.98, 2.98, 3.98])
-    assert made.step == pytest.approx([0.02, 0.03, 0.04, 0.05])
     assert made.base == pytest.approx([1.5, 0.5, 1.0])
-    for array in (made.lower, made.upper, made.step, made.base):
+    for array in (made.lower, made.upper, made.base):
         assert array.dtype == np.float32
 
 
@@ -34,15 +33,6 @@ def test_positions_are_clamped_in_place_and_the_rest_left_alone() -> None:
     position = np.float32([-5, 0.5, 5, 3.97])
     made.clamp_position(position)
     assert position.tolist() == [made.lower[0], 0.5, made.upper[2], np.float32(3.97)]
-
-
-def test_a_step_is_clamped_both_ways_and_one_within_it_left_alone() -> None:
-    made = limits()
-    previous = np.float32([0.1, 0.2, 0.3, 0.4])
-    position = np.float32([9, -9, 0.31, 0.39])
-    made.clamp_step(position, previous)
-    assert position == pytest.approx([0.1 + 0.04, 0.2 - 0.06, 0.31, 0.39])
-    assert previous == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 def test_base_velocity_is_clamped_both_ways() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neon_edge.safety.motion import MotionLimiter
+from neon_edge.safety.motion import MotionLimiter, robot_motion
+from tests.safety.bench import robot
 
 PERIOD_S = 0.02
 SLACK = 1 + 1e-9
@@ -91,12 +93,17 @@ def test_it_is_as_fast_as_its_limits_allow() -> None:
     assert arrived * PERIOD_S <= 2 * np.sqrt(2 / 20) + 3 * PERIOD_S
 
 
-def test_a_joint_outside_its_limits_comes_back_in() -> None:
+def test_a_joint_reset_outside_its_limits_goes_no_further_out_and_comes_in() -> None:
     tested = limiter(1.0, 10.0, 500.0)
     tested.reset([1.04])
-    path = [tested.step([1.2])[0] for _ in range(60)]
+    assert [tested.step([1.2])[0] for _ in range(9)] == pytest.approx([1.04] * 9)
+    path = [tested.step([0.5])[0] for _ in range(60)]
     assert max(path) <= 1.04 + 1e-12
-    assert path[-1] == pytest.approx(1.0, abs=1e-9)
+    assert path[-1] == pytest.approx(0.5, abs=1e-9)
+    tested.reset([-1.04])
+    assert [tested.step([-1.2])[0] for _ in range(9)] == pytest.approx([-1.04] * 9)
+    tested.reset([0.0])
+    assert [tested.step([-1.2])[0] for _ in range(99)][-1] == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -205,3 +212,45 @@ def test_each_joint_moves_as_if_it_were_alone() -> None:
         goal = np.where(rng.random(3) < 0.05, rng.uniform(-3, 3, 3), goal)
         apart = [float(single.step(goal[k : k + 1])[0]) for k, single in enumerate(alone)]
         assert together.step(goal) == pytest.approx(apart, abs=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    velocity=st.floats(0.1, 30),
+    acceleration=st.floats(0.5, 500),
+    ticks=st.integers(0, 40),
+    way=st.sampled_from([1.0, -1.0]),
+)
+def test_braking_ends_where_rest_says_after_as_few_ticks_as_the_limit_allows(
+    velocity: float, acceleration: float, ticks: int, way: float
+) -> None:
+    tested = limiter(velocity, acceleration, 1e15)
+    tested.reset([-0.9 * way])
+    path = [-0.9 * way, *(float(tested.step([0.9 * way])[0]) for _ in range(ticks))]
+    rest = tested.rest()
+    speed = abs(path[-1] - path[-2]) if ticks else 0.0
+    change = acceleration * PERIOD_S**2
+    braking = [path[-1]]
+    while speed > change:
+        speed -= change
+        braking.append(braking[-1] + way * speed)
+    assert rest[0] == pytest.approx(braking[-1], abs=1e-9)
+    for at in braking[1:]:
+        assert tested.step(tested.rest())[0] == pytest.approx(at, abs=1e-9)
+    assert tested.step(tested.rest()) == pytest.approx(rest, abs=1e-9)
+    assert tested.rest() == pytest.approx(rest, abs=1e-9)
+
+
+def test_a_robots_limiter_takes_each_joints_own_rates_and_the_robots_period() -> None:
+    given_rates = msgspec.structs.replace(robot(rates=(8.0, 100.0)), rate_hz=100.0)
+    tested = robot_motion(given_rates, np.float32([-1] * 4), np.float32([1] * 4))
+    assert tested.delay_ticks.tolist() == [7.5] * 4
+    tested.reset([0.0] * 4)
+    path = np.array([tested.step([0.9, 0.9, 5.0, -5.0]) for _ in range(300)])
+    assert path[-1] == pytest.approx([0.9, 0.9, 1.0, -1.0])
+    assert np.abs(np.diff(path, 2, axis=0)).max(axis=0) == pytest.approx([8e-4] * 4)
+    own = robot_motion(robot(rates=(None, None)), np.float32([-9] * 4), np.float32([9] * 4))
+    assert own.delay_ticks.tolist() == [0.5] * 4
+    own.reset([0.0] * 4)
+    speeds = np.diff([own.step([9.0] * 4) for _ in range(20)], axis=0).max(axis=0) * 50
+    assert speeds == pytest.approx([2.0, 3.0, 4.0, 5.0])

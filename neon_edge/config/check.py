@@ -1,0 +1,97 @@
+"""What the types of a robot file cannot say: unique names, existing buses, ordered limits."""
+
+from __future__ import annotations
+
+from neon_edge.config.motors import needs_opt_in
+from neon_edge.config.robot import Joint, RobotConfig, SafetyLimits
+from neon_edge.errors import ConfigWrong
+
+LONGEST_DELAY_S = 0.2
+"""A joint that answers later than this to its own head is not limited, it is misconfigured."""
+
+
+def check_robot(robot: RobotConfig) -> None:
+    """What types cannot say: unique names, existing buses, ordered limits, nothing faked."""
+    _unique("joint", [joint.name for joint in robot.joints])
+    _unique("bus", [bus.name for bus in robot.buses])
+    _unique("camera", [camera.name for camera in robot.cameras])
+    buses = {bus.name: bus for bus in robot.buses}
+    addresses: set[tuple[str, int]] = set()
+    _ordered(robot.safety)
+    period_ms = 1e3 / robot.rate_hz
+    for key in ("head_hold_after_ms", "joint_hold_after_ms"):
+        if getattr(robot.safety, key) < 2 * period_ms:
+            raise ConfigWrong(
+                "a healthy robot would hold at every tick",
+                f"safety.{key} = {getattr(robot.safety, key)}, a tick is {period_ms:g} ms",
+                f"set {key} to two ticks at least, {2 * period_ms:g}",
+            )
+    for joint in robot.joints:
+        if joint.bus not in buses:
+            raise ConfigWrong(
+                f"joint {joint.name!r} is on a bus that does not exist",
+                f"bus {joint.bus!r}; the robot has {', '.join(sorted(buses))}",
+                "name one of them, or add the bus",
+            )
+        if not joint.lower < joint.upper:
+            raise ConfigWrong(
+                f"joint {joint.name!r} has no room to move",
+                f"lower {joint.lower} rad, upper {joint.upper} rad",
+                "lower must be below upper",
+            )
+        _prompt(joint)
+        why = needs_opt_in(joint.motor)
+        if why:
+            raise ConfigWrong(
+                f"joint {joint.name!r} has a motor that nobody has confirmed here",
+                why,
+                "set unconfirmed = true at that motor once you accept it",
+            )
+        address = (joint.bus, joint.motor.id)
+        if address in addresses:
+            raise ConfigWrong(
+                f"two joints share one motor on bus {joint.bus!r}",
+                f"motor id {joint.motor.id}, second at joint {joint.name!r}",
+                "give each motor its own id",
+            )
+        addresses.add(address)
+    if not robot.simulated and (robot.sensors or any(b.channel == "sim" for b in robot.buses)):
+        raise ConfigWrong(
+            "a real robot cannot have simulated parts",
+            'a bus with channel "sim" or a fixed sensor, and simulated = false',
+            "name the real device, or set simulated = true",
+        )
+
+
+def _prompt(joint: Joint) -> None:
+    delay_s = joint.acceleration_limit / joint.jerk_limit
+    if delay_s > LONGEST_DELAY_S:
+        raise ConfigWrong(
+            f"joint {joint.name!r} would follow too late",
+            f"acceleration {joint.acceleration_limit:g} rad/s² over jerk {joint.jerk_limit:g} "
+            f"rad/s³ delays it by {delay_s:.3g} s; {LONGEST_DELAY_S:g} s at most",
+            "raise its jerk, or lower its acceleration",
+        )
+
+
+def _ordered(safety: SafetyLimits) -> None:
+    for lower, upper in (
+        ("features_scale_after_ms", "features_hold_after_ms"),
+        ("joint_hold_after_ms", "joint_damp_after_ms"),
+        ("bus_scale_missing", "bus_hold_missing"),
+        ("bus_hold_missing", "bus_damp_missing"),
+    ):
+        if not getattr(safety, lower) < getattr(safety, upper):
+            raise ConfigWrong(
+                "a graver rung begins before a milder one",
+                f"safety.{lower} = {getattr(safety, lower)}, {upper} = {getattr(safety, upper)}",
+                f"{lower} must be below {upper}",
+            )
+
+
+def _unique(what: str, names: list[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigWrong(
+            f"{what} names must be unique", f"twice: {', '.join(sorted(twice))}", "rename one"
+        )
