@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -28,10 +28,14 @@ def wait_s(seconds: float) -> None:
 
 def write_robot(path: Path, robot: RobotConfig) -> Path:
     """A robot file that says `robot`. TOML has no word for what is absent."""
-    told = msgspec.to_builtins(robot)
-    present = {key: value for key, value in told.items() if value is not None}
-    path.write_bytes(msgspec.toml.encode(present))
+    path.write_bytes(msgspec.toml.encode(_present(msgspec.to_builtins(robot))))
     return path
+
+
+def _present(told: Any) -> Any:
+    if isinstance(told, dict):
+        return {key: _present(value) for key, value in told.items() if value is not None}
+    return [_present(one) for one in told] if isinstance(told, list | tuple) else told
 
 
 class Live:
