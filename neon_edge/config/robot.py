@@ -31,10 +31,10 @@ class Joint(Struct, frozen=True, forbid_unknown_fields=True):
     """rad/s; no command moves faster."""
     effort: Positive
     """N·m"""
-    acceleration: Positive | None = None
-    """rad/s²; without one, what reaches `velocity` in `FULL_SPEED_S`."""
-    jerk: Positive | None = None
-    """rad/s³; without one, what reaches the acceleration in `FULL_PUSH_S`. Delays commands."""
+    acceleration: NotNegative = 0.0
+    """rad/s²; 0: what reaches `velocity` in `FULL_SPEED_S`."""
+    jerk: NotNegative = 0.0
+    """rad/s³; 0: what reaches the acceleration in `FULL_PUSH_S`. Delays commands."""
     kp: NotNegative = 20.0
     """N·m/rad"""
     kd: NotNegative = 1.0

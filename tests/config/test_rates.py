@@ -13,7 +13,7 @@ ROBOT = load_robot("sim")
 
 
 def test_without_them_full_speed_takes_a_tenth_of_a_second() -> None:
-    plain = msgspec.structs.replace(ROBOT.joints[0], velocity=4.0, acceleration=None, jerk=None)
+    plain = msgspec.structs.replace(ROBOT.joints[0], velocity=4.0, acceleration=0.0, jerk=0.0)
     assert (plain.acceleration_limit, plain.jerk_limit) == (pytest.approx(40), pytest.approx(2000))
     given = msgspec.structs.replace(plain, acceleration=10.0)
     assert (given.acceleration_limit, given.jerk_limit) == (10.0, pytest.approx(500))

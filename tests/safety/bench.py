@@ -17,9 +17,7 @@ AT_ONCE = (1e6, 1e12)
 """rad/s², rad/s³: far more than velocity allows, so that positions alone tell what was done."""
 
 
-def robot(
-    safety: SafetyLimits = SAFETY, rates: tuple[float | None, float | None] = AT_ONCE
-) -> RobotConfig:
+def robot(safety: SafetyLimits = SAFETY, rates: tuple[float, float] = AT_ONCE) -> RobotConfig:
     joints = [
         Joint(
             name=f"j{i}", bus="b", motor=DamiaoMotor(id=i + 1, feedback_id=i + 17),

@@ -249,7 +249,7 @@ def test_a_robots_limiter_takes_each_joints_own_rates_and_the_robots_period() ->
     path = np.array([tested.step([0.9, 0.9, 5.0, -5.0]) for _ in range(300)])
     assert path[-1] == pytest.approx([0.9, 0.9, 1.0, -1.0])
     assert np.abs(np.diff(path, 2, axis=0)).max(axis=0) == pytest.approx([8e-4] * 4)
-    own = robot_motion(robot(rates=(None, None)), np.float32([-9] * 4), np.float32([9] * 4))
+    own = robot_motion(robot(rates=(0.0, 0.0)), np.float32([-9] * 4), np.float32([9] * 4))
     assert own.delay_ticks.tolist() == [0.5] * 4
     own.reset([0.0] * 4)
     speeds = np.diff([own.step([9.0] * 4) for _ in range(20)], axis=0).max(axis=0) * 50
