@@ -42,6 +42,8 @@ WORKERS = 2
 CPU_S = 30
 """A mutant that takes longer hangs. CPU time, so that a busy machine kills none."""
 HANGS_AFTER_S = 600.0
+ADDRESS_SPACE = 4 << 30
+"""Bytes. A mutant that allocates without end fails a test instead of the machine."""
 OPTIONS = [
     "-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--tb=no", "-m", "not slow",
     "-p", "no:unraisableexception", "--ignore=tests/safety/test_mutation.py",
@@ -116,6 +118,7 @@ class FirstFailure:
 def run_tests(package: Path, frozen: Path, tests: list[str], answer: Connection) -> None:
     """In a child: the frozen tests, with `neon_edge.safety` found under `package`."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
