@@ -39,6 +39,8 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Cameras a pass."""
     vision_apart: bool = False
     """Each picture passes the vision part alone, so that one that was just seen need not."""
+    fold_prefix: bool = False
+    """Tokens ahead of the first picture are constants in the decoder and not computed anew."""
     exact_pictures: bool = True
     """Resize bit for bit as the family's processor; without, within three levels and faster."""
     audio_seconds: Annotated[int, Meta(ge=0)] = 0

@@ -16,6 +16,7 @@ from neon_edge.errors import ConfigWrong
 
 if TYPE_CHECKING:
     from neon_edge.backbones.qwen_network import Network
+    from neon_edge.backbones.qwen_prefix import FoldedPrefix
 
 
 class QwenFamily(ABC):
@@ -109,7 +110,8 @@ class QwenFamily(ABC):
             partial(vision_part, self.network, image),
         )
         runs = _runs(self.config.text.num_layers, self.cut.layers_per_part)
-        decoder = [self._decoder(run, len(runs) == 1, prompt) for run in runs]
+        prefix = self._prefix(prompt)
+        decoder = [self._decoder(run, len(runs) == 1, prompt, prefix) for run in runs]
         return [vision, *self._ear(), *decoder]
 
     def reference(self, source: TensorSource) -> Reference:
@@ -128,7 +130,16 @@ class QwenFamily(ABC):
         plan = partial(audio_part, self.network, audio)
         return [PartPlan("audio", [mel], [self._heard(audio)], plan)]
 
-    def _decoder(self, run: tuple[int, int], alone: bool, prompt: Prompt) -> PartPlan:
+    def _prefix(self, prompt: Prompt) -> FoldedPrefix | None:
+        from neon_edge.backbones.qwen_prefix import FoldedPrefix
+
+        if prompt.folded == 0:
+            return None
+        return FoldedPrefix(self.network, self.embedding, prompt.before[: prompt.folded])
+
+    def _decoder(
+        self, run: tuple[int, int], alone: bool, prompt: Prompt, prefix: FoldedPrefix | None
+    ) -> PartPlan:
         from neon_edge.backbones.qwen_decoder import DecoderGeometry, decoder_part
 
         first, last = run
@@ -136,13 +147,14 @@ class QwenFamily(ABC):
         heard = [self._heard(audio)] if audio is not None else []
         tokens = self.image.picture_tokens * self.image.count + prompt.text_tokens
         tokens += audio.tokens if audio is not None else 0
-        inputs = [TensorSpec(f"hidden_{first}", [1, tokens, self.width])]
-        outputs = [TensorSpec(f"hidden_{last}", [1, tokens, self.width])]
+        passed = tokens - prompt.folded
+        inputs = [TensorSpec(f"hidden_{first}", [1, passed, self.width])]
+        outputs = [TensorSpec(f"hidden_{last}", [1, passed, self.width])]
         if first == 0:
             inputs = [
                 self._seen("image_embeds"),
                 *heard,
-                TensorSpec("text_embeds", [1, prompt.text_tokens, self.width]),
+                TensorSpec("text_embeds", [1, prompt.text_tokens - prompt.folded, self.width]),
             ]
         inputs += self._stacked(first, last)
         if last == self.config.text.num_layers:
@@ -161,7 +173,7 @@ class QwenFamily(ABC):
             "decoder" if alone else f"decoder_{first}_{last - 1}",
             inputs,
             outputs,
-            partial(decoder_part, self.network, geometry, run, self.stacked),
+            partial(decoder_part, self.network, geometry, run, self.stacked, prefix),
         )
 
     def _seen(self, name: str) -> TensorSpec:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from neon_edge.backbones.contract import Tap, TensorSource
 from neon_edge.backbones.qwen_network import Network
+from neon_edge.backbones.qwen_prefix import FoldedPrefix, Kept
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt
 
 
@@ -80,19 +81,26 @@ class DecoderPart(nn.Module):
         norm: Any,
         begins: bool,
         stacked: int,
+        kept: list[Kept],
+        ahead: Tensor,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+        self.kept = nn.ModuleList(kept)
         self.norm = norm
         self._begins = begins
         self._stacked = stacked
         self._pools = norm is not None
-        self._spans = list(geometry.spans())
+        folded = geometry.prompt.folded
+        self._spans = [(start - folded, end - folded) for start, end in geometry.spans()]
         self._listens = geometry.audio is not None
         self.cos: Tensor
         self.sin: Tensor
         self.mask: Tensor
-        for name, table in zip(("cos", "sin", "mask"), constants, strict=True):
+        self.ahead: Tensor
+        cos, sin, mask = constants
+        tables = (cos[:, folded:], sin[:, folded:], mask[:, :, folded:], ahead)
+        for name, table in zip(("cos", "sin", "mask", "ahead"), tables, strict=True):
             self.register_buffer(name, table)
 
     def forward(self, *tensors: Tensor) -> Tensor:
@@ -106,13 +114,19 @@ class DecoderPart(nn.Module):
             hidden = self._merge(torch.cat(tensors[: first - 1], dim=1), tensors[first - 1])
         for index, layer in enumerate(self.layers):
             hidden = layer(
-                hidden, attention_mask=self.mask, position_embeddings=(self.cos, self.sin)
+                hidden,
+                attention_mask=self.mask,
+                position_embeddings=(self.cos, self.sin),
+                past_key_values=self.kept[index] if len(self.kept) else None,
             )
             if index < self._stacked:
                 hidden = self._stack(hidden, added[index])
         if not self._pools:
             return hidden
-        return torch.matmul(tensors[-1].unsqueeze(1), self.norm(hidden)).squeeze(1)
+        rows = self.norm(hidden)
+        if len(self.kept):
+            rows = torch.cat([self.ahead, rows], dim=1)
+        return torch.matmul(tensors[-1].unsqueeze(1), rows).squeeze(1)
 
     def _merge(self, media: Tensor, text: Tensor) -> Tensor:
         pieces: list[Tensor] = []
@@ -122,7 +136,7 @@ class DecoderPart(nn.Module):
             pieces.append(text[:, place : start - seen])
             pieces.append(media[:, seen : seen + end - start])
             place, seen = start - seen, seen + end - start
-        return torch.cat([*pieces, text[:, place:]], dim=1)
+        return _joined([*pieces, text[:, place:]])
 
     def _stack(self, hidden: Tensor, pictures: Tensor) -> Tensor:
         pieces: list[Tensor] = []
@@ -131,7 +145,12 @@ class DecoderPart(nn.Module):
             pieces.append(hidden[:, place:start])
             pieces.append(hidden[:, start:end] + pictures[:, seen : seen + end - start])
             place, seen = end, seen + end - start
-        return torch.cat([*pieces, hidden[:, place:]], dim=1)
+        return _joined([*pieces, hidden[:, place:]])
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    """Behind a folded prefix nothing stands ahead of the first picture."""
+    return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1)
 
 
 def decoder_part(
@@ -139,6 +158,7 @@ def decoder_part(
     geometry: DecoderGeometry,
     run: tuple[int, int],
     stacked: int,
+    prefix: FoldedPrefix | None,
     source: TensorSource,
 ) -> nn.Module:
     """Layers `run[0]` up to, not including, `run[1]`, with their weights."""
@@ -155,4 +175,8 @@ def decoder_part(
         norm = network.filled(model.norm, "language_model.norm.", source) if post else nn.Identity()
     constants = geometry.constants(network, whole)
     behind = max(0, min(last, stacked) - first)
-    return DecoderPart(geometry, constants, layers, norm, first == 0, behind).eval()
+    kept, ahead = [], torch.empty(0)
+    if prefix is not None:
+        kept = prefix.through(model, run, constants, source)
+        ahead = norm(prefix.hidden) if norm is not None else ahead
+    return DecoderPart(geometry, constants, layers, norm, first == 0, behind, kept, ahead).eval()

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
-from neon_edge.backbones import Adaptor, PartPlan
+from neon_edge.backbones import Adaptor, Cut, PartPlan
 from neon_edge.build.graph import export_graph
 from neon_edge.build.islands import lint_islands
 from neon_edge.build.ledger import AtOnce, Steps
@@ -48,7 +48,7 @@ def export_backbone(
     adaptor = recipe.adaptor
     tokenizer = open_tokenizer(source, adaptor)
     tokenizer.save(str(directory / TOKENIZER))
-    prompt = tokenised(adaptor, tokenizer, recipe.text.cut.text_tokens)
+    prompt = tokenised(adaptor, tokenizer, recipe.text.cut)
     parts = _write(recipe, source, adaptor.parts(prompt), directory, steps or AtOnce())
     text, image, audio, digest = recipe.text, adaptor.image, adaptor.audio, source.sha256
     return BackboneManifest(
@@ -128,13 +128,13 @@ def write_embeddings(recipe: Recipe, source: Weights, path: Path) -> None:
     np.save(path, table.astype(dtype, copy=False))
 
 
-def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, text_tokens: int) -> Prompt:
+def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, cut: Cut) -> Prompt:
     """The chat template as ids. Raises `ConfigWrong` where it leaves an instruction no room."""
 
     def ids(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
-    template, count = adaptor.template, adaptor.image.count
+    template, count, text_tokens = adaptor.template, adaptor.image.count, cut.text_tokens
     before, separator = ids(template.before), ids(template.separator)
     between, after, heard = ids(template.between), ids(template.after), ids(template.heard)
     taken = sum(map(len, (before, between, heard, after))) + len(separator) * (count - 1)
@@ -154,6 +154,7 @@ def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, text_tokens: int) -> Promp
         embeddings=EMBEDDINGS,
         separator=separator if count > 1 else [],
         heard=heard,
+        folded=len(before) if cut.fold_prefix else 0,
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Candidate",
     "EngineKind",
     "ErrorRow",
+    "FastManifest",
     "Gate",
     "HeadsManifest",
     "ImageGeometry",
@@ -86,6 +87,8 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """Ids between two pictures of a pass."""
     heard: list[int] = field(default_factory=list)
     """Ids between the sound, which stands behind `between`, and the instruction."""
+    folded: int = 0
+    """Leading ids of `before` that are constants in the graphs: the host feeds no rows of them."""
 
 
 class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +127,18 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
         return self.weights.startswith("random:")
 
 
+class FastManifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the tokens of a `fast` head become a chunk: see `engine.action_tokens`."""
+
+    tokenizer: str
+    """A tokenizers JSON file beside the manifest."""
+    tokenizer_sha256: str
+    scale: float
+    min_token: int
+    budget: int
+    """Tokens of a chunk at most."""
+
+
 class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """The action heads on one backbone."""
 
@@ -145,11 +160,14 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     slow_parts: list[Part] = field(default_factory=list)
     """Each runs when its input changes; its outputs are inputs of `part`."""
     step_part: Part | None = None
-    """One noise prediction of a diffusion head; runs once for each row of `part`'s modulation."""
+    """Behind `part`, as often as the host needs it: a diffusion head's noise prediction, a `fast`
+    head's next token, a `jepa` head's decoder."""
     noise: TensorSpec | None = None
     """Standard normal, drawn by the host, where the heads sample."""
     guided_parts: list[Part] = field(default_factory=list)
     """A flow's condition, velocity and pull-back, in place of `part` where the host guides it."""
+    fast: FastManifest | None = None
+    """Only with `fast` heads."""
 
     @property
     def parts(self) -> list[Part]:

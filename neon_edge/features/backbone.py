@@ -28,7 +28,8 @@ class Backbone:
 
     An input that an earlier part produces is copied from it; `patches`, `mel`, `text_embeds` and
     `pool_weights` are the host's. `directory` holds the tokenizer and the embedding table.
-    `remember` is for measuring what remembering pictures saves, where the recipe does.
+    `remember` is for measuring what remembering pictures saves, where the recipe does. There, a
+    pass of which nothing is new is not computed either: `pooled` holds its result already.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Backbone:
                 "build the plans again",
             )
         self.instruction_id = 0
+        self._remembers = self.apart is not None and remember
+        self._changed = True
 
     def instruct(self, text: str) -> int:
         """Use `text` from the next pass on; gives its id.
@@ -69,6 +72,7 @@ class Backbone:
         Raises `ConfigWrong` where it is too long, and leaves the one in use as it is.
         """
         text_embeds, pool_weights = self._prompt.encode(text)
+        self._changed = True
         np.copyto(self._hosted["text_embeds"], text_embeds)
         np.copyto(self._hosted["pool_weights"], pool_weights)
         self.instruction_id = instruction_id(text)
@@ -83,7 +87,7 @@ class Backbone:
                 "change the robot file's cameras, or the recipe's pictures, and build again",
             )
         if self.apart is not None:
-            self.apart.see(frames)
+            self._changed |= self.apart.see(frames)
             return
         patches = self._hosted["patches"]
         rows = len(patches) // self._pictures
@@ -106,10 +110,13 @@ class Backbone:
                 "it was built without a window of sound",
                 "set audio_seconds in the recipe and build again, or remove the microphone",
             )
+        self._changed = True
         self._ear.fill(window, self._hosted["mel"])
 
     def infer(self) -> None:
         """Run every part; `pooled` holds the result."""
+        if not self._changed:
+            return
         for engine, links in zip(self._engines, self._links, strict=True):
             if self.apart is not None and engine is self._engines[0]:
                 self.apart.infer()
@@ -118,6 +125,8 @@ class Backbone:
                 np.copyto(target, source)
             engine.start()
             engine.wait()
+        # Only remembered pictures are compared with the last ones; nothing broken is kept.
+        self._changed = not self._remembers or not bool(np.isfinite(self.pooled).all())
 
     def close(self) -> None:
         """Free the engines."""

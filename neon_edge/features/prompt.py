@@ -39,7 +39,7 @@ class PromptEncoder:
         )
 
     def encode(self, instruction: str) -> tuple[Float32, Float32]:
-        """Return (`text_embeds` (1, text_tokens, width), `pool_weights` (1, tokens)).
+        """Return (`text_embeds` (1, text_tokens - folded, width), `pool_weights` (1, tokens)).
 
         Raises `ConfigWrong` where the instruction is too long or spells a special token.
         """
@@ -53,7 +53,7 @@ class PromptEncoder:
                 f"{room - padding} tokens, room for {room} (text_tokens = {prompt.text_tokens})",
                 "shorten it, or raise text_tokens in the recipe and build again",
             )
-        rows = self._table[ids + [prompt.pad_id] * padding]
+        rows = self._table[ids[prompt.folded :] + [prompt.pad_id] * padding]
         weights = np.zeros((1, self._tokens), np.float32)
         weights[0, : self._tokens - padding] = 1.0 / (self._tokens - padding)
         return rows.astype(np.float32)[None], weights

@@ -51,19 +51,21 @@ class VisionApart:
         self.encoded = 0
         """Pictures that went through the engine, ever."""
 
-    def see(self, frames: list[CameraFrame]) -> None:
-        """Preprocess the pictures that the last window did not hold."""
+    def see(self, frames: list[CameraFrame]) -> bool:
+        """Preprocess the pictures that the last window did not hold; whether it is another now."""
         known = [picture for picture in self._window if picture.made] if self._remember else []
         window: list[_Picture] = []
         for frame in frames:
             same = next((p for p in known + window if np.array_equal(p.image, frame.image)), None)
             window.append(same if same is not None and self._remember else self._new(frame))
+        other = list(map(id, window)) != list(map(id, self._window))
         self._window = window
+        return other
 
     def infer(self) -> None:
         """Encode what is new and put every picture in its place in `outputs`."""
         for place, picture in enumerate(self._window):
-            if not picture.made:
+            if not picture.made or not self._remember:
                 self._encode(picture)
             for name, rows in picture.made.items():
                 each = rows.shape[1]

@@ -153,4 +153,5 @@ def test_the_hash_names_everything_that_shapes_features(tiny: Exported, tmp_path
 def test_a_template_that_fills_the_text_is_refused(tiny_recipe: Recipe) -> None:
     tokenizer = open_tokenizer(open_weights(None, tiny_recipe), tiny_recipe.adaptor)
     with pytest.raises(ConfigWrong, match="no room for an instruction"):
-        tokenised(tiny_recipe.adaptor, tokenizer, 20)
+        cut = msgspec.structs.replace(tiny_recipe.text.cut, text_tokens=20)
+        tokenised(tiny_recipe.adaptor, tokenizer, cut)

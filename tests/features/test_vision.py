@@ -71,7 +71,8 @@ def stream(pictures: list[UInt8], count: int) -> list[CameraFrame]:
 def passed(backbone: Backbone, window: list[CameraFrame]) -> Float32:
     backbone.see(window)
     backbone.infer()
-    return backbone.pooled.copy()
+    pooled: Float32 = backbone.pooled.copy()
+    return pooled
 
 
 def encoded(backbone: Backbone) -> int:
@@ -125,6 +126,52 @@ def test_a_camera_may_write_into_the_same_memory(
     memory[2][5, 5, 1] ^= 1
     assert np.array_equal(passed(cached, window), passed(full, window))
     assert encoded(cached) == WINDOW + 1, "one level of one pixel is another picture"
+
+
+def decodings(backbone: Backbone) -> list[int]:
+    """Grows by one with every pass of the decoder."""
+    ran: list[int] = []
+    decoder = backbone._engines[-1]
+    start = decoder.start
+
+    def counted() -> None:
+        ran.append(1)
+        start()
+
+    decoder.start = counted  # type: ignore[method-assign]
+    return ran
+
+
+def test_a_pass_of_which_nothing_is_new_is_not_computed(
+    cached: Backbone, full: Backbone, pictures: list[UInt8]
+) -> None:
+    ran, always = decodings(cached), decodings(full)
+    still = stream(pictures, 5)
+    first = passed(cached, still[:WINDOW])
+    for _ in range(3):
+        assert np.array_equal(passed(cached, still[:WINDOW]), first)
+        assert np.array_equal(passed(full, still[:WINDOW]), first)
+    assert (len(ran), len(always)) == (1, 3)
+    # Another order, another picture or another instruction is another pass.
+    for window in ([*still[1:WINDOW], still[0]], still[1:]):
+        assert np.array_equal(passed(cached, window), passed(full, window))
+    for backbone in (cached, full):
+        backbone.instruct("Stand still.")
+    assert np.array_equal(passed(cached, still[1:]), passed(full, still[1:]))
+    assert len(ran) == 4
+
+
+def test_broken_features_are_computed_again(cached: Backbone, pictures: list[UInt8]) -> None:
+    window = stream(pictures, WINDOW)
+    ran = decodings(cached)
+    wanted = passed(cached, window)
+    cached.instruct(INSTRUCTION)
+    weights = cached._hosted["pool_weights"]
+    weights[0, 0] = np.nan
+    assert not np.isfinite(passed(cached, window)).all()
+    weights[0, 0] = weights[0, 1]
+    assert np.array_equal(passed(cached, window), wanted)
+    assert len(ran) == 3
 
 
 def test_what_is_not_finite_is_not_remembered(cached: Backbone, pictures: list[UInt8]) -> None:
