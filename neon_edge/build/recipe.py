@@ -35,6 +35,8 @@ class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
     to: Literal["none", "int8", "int4", "auto"] = "none"
     skip: list[str] = []
     """Linears, as PART/NAME, that stay in float whatever the gate says."""
+    int8: list[str] = []
+    """Linears, as PART/NAME with * for any part of it, that are W8A8 where the rest is INT4."""
     skip_share: Annotated[float, Meta(ge=0, le=1)] = 0.15
     """Part of the Linear weights that may stay in float."""
     samples: Annotated[int, Meta(ge=2)] = 16

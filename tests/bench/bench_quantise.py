@@ -33,9 +33,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.kept import Kept, key_of
-from neon_edge.build.quantise.layers import Quantised, quantise, second_moment
+from neon_edge.build.quantise.layers import Quantised, quantise
 from neon_edge.build.quantise.linears import find_linears, matrix_of
 from neon_edge.build.quantise.lint import lint
+from neon_edge.build.quantise.method import second_moment
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.round import round_groups, round_int8
 from neon_edge.build.quantise.skip import find_skip

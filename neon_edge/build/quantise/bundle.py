@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from msgspec import structs
 
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled, share
-from neon_edge.build.quantise.feeds import host_feeds, part_feeds
+from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
-from neon_edge.build.quantise.layers import Bits, Quantised, Report, quantise
+from neon_edge.build.quantise.layers import Quantised, Report, quantise
+from neon_edge.build.quantise.linears import find_linears
 from neon_edge.build.quantise.lint import lint
+from neon_edge.build.quantise.method import Bits, Method
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.skip import find_skip
 from neon_edge.build.recipe import Quantise
@@ -28,6 +31,7 @@ from neon_edge.engine.files import sha256_file, weights_of
 from neon_edge.engine.manifest import (
     EngineKind,
     Manifest,
+    Part,
     read_manifest,
     write_manifest,
 )
@@ -104,19 +108,52 @@ def _check_skip(skip: list[str], reports: list[Report]) -> None:
 def quantise_parts(work: Work, manifest: Manifest, bits: Bits, tell: Tell) -> dict[str, Quantised]:
     """Every part by itself, each on what the float parts before it make of the moments."""
     feeds = host_feeds(work.bundle, manifest.backbone, work.moments)
+    patterns = dict.fromkeys(work.settings.int8, False)
     done: dict[str, Quantised] = {}
     for part, fed in part_feeds(work.bundle, manifest.backbone, feeds, work.threads):
-        key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed))
-        done[part.name] = quantise(
-            onnx.load(str(work.bundle / part.onnx)),
-            fed,
-            bits,
-            Kept(work.kept, key),
-            threads=work.threads,
-            seed=work.settings.seed,
-            tell=lambda step, name=part.name: tell(f"{bits} {name}: {step}"),  # type: ignore[misc]
+        done[part.name] = quantise_part(work, part, fed, bits, tell, patterns)
+    unused = [pattern for pattern, used in patterns.items() if not used]
+    if unused:
+        raise ConfigWrong(
+            f"the recipe's int8 list names no Linear: {unused[0]!r}",
+            f"parts are {', '.join(done)}",
+            "write PART/NAME, with * for any part of a name",
         )
     return done
+
+
+def quantise_part(
+    work: Work,
+    part: Part,
+    fed: Feeds,
+    bits: Bits,
+    tell: Tell,
+    patterns: dict[str, bool] | None = None,
+) -> Quantised:
+    """One part; `patterns` of Linears that are W8A8 whatever `bits` is are marked where used."""
+    model = onnx.load(str(work.bundle / part.onnx))
+    method = Method(int8=_matching(part.name, model, patterns or {}))
+    key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
+    return quantise(
+        model,
+        fed,
+        bits,
+        Kept(work.kept, key),
+        threads=work.threads,
+        seed=work.settings.seed,
+        method=method,
+        tell=lambda step: tell(f"{bits} {part.name}: {step}"),
+    )
+
+
+def _matching(part: str, model: onnx.ModelProto, patterns: dict[str, bool]) -> tuple[str, ...]:
+    names = [linear.name for linear in find_linears(model)]
+    found = []
+    for pattern, used in patterns.items():
+        meant = [name for name in names if fnmatchcase(f"{part}/{name}", pattern)]
+        patterns[pattern] = used or bool(meant)
+        found += meant
+    return tuple(sorted(set(found)))
 
 
 def _write(
@@ -136,12 +173,13 @@ def _write(
         model = onnx.load(str(work.bundle / part.onnx))
         place(model, done[part.name].without(names))
         lint(model)
-        _save(model, target / part.onnx)
+        save(model, target / part.onnx)
         sha256 = sha256_file(target / part.onnx)
         digest.update(sha256.encode())
         parts.append(structs.replace(part, onnx_sha256=sha256))
     prompt = manifest.backbone.prompt
     others = [prompt.tokenizer, prompt.embeddings, manifest.verification.samples]
+    others += manifest.heads.files
     for head in manifest.heads.parts:
         others += [head.onnx, weights_of(Path(head.onnx)).name]
     for name in others:
@@ -171,7 +209,8 @@ def _write(
     )
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """One file, or a graph and its weights beside it where they are large."""
     large = model.ByteSize() > _INLINE_LIMIT_BYTES
     onnx.save(
         model,

@@ -8,28 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
-import torch
 from onnx import ModelProto
 
 from neon_edge.build.importers import QuantisedLinear, dequantised
-from neon_edge.build.quantise.gptq import GptqSettings, gptq
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.linears import Linear, matrix_of
-from neon_edge.build.quantise.round import group_for, round_groups
-from neon_edge.build.quantise.smooth import quantise_int8, search
+from neon_edge.build.quantise.method import Bits, Method, make_int4, make_int8
 from neon_edge.build.quantise.walk import Stop, Walk
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
 
-Bits = Literal["int8", "int4"]
 Tell = Callable[[str], None]
 
 _ROWS = 256
 _LARGEST = 16
-_CHUNK = 4096
 _HUGE = 1e30
 
 
@@ -51,14 +45,40 @@ class Report:
 
 @dataclass
 class Quantised:
-    """What `place` needs, and what reports and skip-lists are made of."""
+    """What `place` needs, and what reports and skip-lists are made of.
 
-    layers: dict[str, QuantisedLinear] = field(default_factory=dict)
+    Layers stay on the disk where they are kept, so that one part is in memory at a time.
+    """
+
+    kept: Kept
     reports: list[Report] = field(default_factory=list)
+    held: dict[str, QuantisedLinear] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> dict[str, QuantisedLinear]:
+        """All of them."""
+        return self.without(())
 
     def without(self, names: Sequence[str]) -> dict[str, QuantisedLinear]:
         """Layers but those that stay in float."""
-        return {name: layer for name, layer in self.layers.items() if name not in set(names)}
+        left = set(names)
+        return {
+            report.name: self._layer(report.name)
+            for report in self.reports
+            if report.name not in left
+        }
+
+    def _layer(self, name: str) -> QuantisedLinear:
+        if name in self.held:
+            return self.held[name]
+        entry = self.kept.load(name)
+        if entry is None:
+            raise ConfigWrong(
+                f"quantised layer {name!r} is no longer on the disk",
+                f"it was written to {self.kept.directory}",
+                "run the same command again",
+            )
+        return entry[0]
 
 
 def quantise(
@@ -69,91 +89,51 @@ def quantise(
     *,
     threads: int = 1,
     seed: int = 0,
-    method: Literal["best", "nearest"] = "best",
+    method: Method | None = None,
     tell: Tell = lambda _: None,
 ) -> Quantised:
     """Every Linear of `model`. Layers in `kept` are taken from there.
 
-    `method` "nearest" rounds the float matrix, INT4 only: the yardstick. Raises `ConfigWrong`
-    where samples hold what is not a number, or an input has no group.
+    Raises `ConfigWrong` where samples hold what is not a number.
     """
     walk = Walk(model, samples, threads)
     chance = np.random.default_rng(seed)
-    done = Quantised()
+    done = Quantised(kept)
     for stop in walk.stops():
         tell(f"{stop.linears[0].name} ({stop.number + 1} of {stop.total})")
         _check(stop)
-        rows = _rows(stop, chance) if bits == "int8" else None
-        _one_input(walk, stop, rows, bits, kept, method, done)
+        made = _one_input(walk, stop, _rows(stop, chance), bits, kept, method or Method())
+        reach, sample = _reach(stop)
+        for linear, (layer, figures) in made:
+            if kept.directory is None:
+                done.held[linear.name] = layer
+            done.reports.append(_report(linear, layer, figures, reach, sample))
+            if bits == "int4":
+                walk.replace(linear, dequantised(layer))
     return done
 
 
+Found = list[tuple[Linear, tuple[QuantisedLinear, dict[str, float]]]]
+
+
 def _one_input(
-    walk: Walk,
-    stop: Stop,
-    rows: Float32 | None,
-    bits: Bits,
-    kept: Kept,
-    method: str,
-    done: Quantised,
-) -> None:
+    walk: Walk, stop: Stop, rows: Float32, bits: Bits, kept: Kept, method: Method
+) -> Found:
+    """Everything behind one input, each format by itself."""
     found = {linear.name: kept.load(linear.name) for linear in stop.linears}
-    if any(entry is None for entry in found.values()):
-        matrices = [matrix_of(linear, walk.stored) for linear in stop.linears]
-        made = _int4(stop, matrices, method) if rows is None else _int8(stop, rows, matrices)
-        for linear, (layer, figures) in zip(stop.linears, made, strict=True):
+    for wanted in ("int8", "int4"):
+        linears = [linear for linear in stop.linears if method.bits_of(linear, bits) == wanted]
+        if all(found[linear.name] is not None for linear in linears):
+            continue
+        matrices = [matrix_of(linear, walk.stored) for linear in linears]
+        if wanted == "int8":
+            made = make_int8(stop.samples, rows, matrices)
+        else:
+            made = make_int4(stop.samples, matrices, method)
+        for linear, (layer, figures) in zip(linears, made, strict=True):
             kept.save(linear.name, layer, figures)
             found[linear.name] = (layer, figures)
-    reach, sample = _reach(stop)
-    for linear in stop.linears:
-        entry = found[linear.name]
-        assert entry is not None
-        layer, figures = entry
-        done.layers[linear.name] = layer
-        done.reports.append(_report(linear, layer, figures, reach, sample))
-        if bits == "int4":
-            walk.replace(linear, dequantised(layer))
-
-
-Made = list[tuple[QuantisedLinear, dict[str, float]]]
-
-
-def _int8(stop: Stop, rows: Float32, matrices: list[Float32]) -> Made:
-    reach = np.max([np.abs(sample).max(axis=0) for sample in stop.samples], axis=0)
-    best = search(rows, reach, matrices)
-    figures = {"error": best.error, "alpha": best.alpha, "clip": best.clip}
-    return [(quantise_int8(matrix, best), figures) for matrix in matrices]
-
-
-def _int4(stop: Stop, matrices: list[Float32], method: str) -> Made:
-    group = group_for(stop.linears[0].inputs)
-    if method == "nearest":
-        return [(round_groups(matrix, group), {"error": np.nan}) for matrix in matrices]
-    hessian = second_moment(stop.samples)
-    made: Made = []
-    for matrix in matrices:
-        layer = gptq(matrix, hessian, group, GptqSettings())
-        made.append((layer, {"error": _relative(matrix, layer, hessian)}))
-    return made
-
-
-def second_moment(samples: Sequence[Float32]) -> torch.Tensor:
-    """Mean of xᵀx over all tokens, (inputs, inputs), a few thousand tokens at a time."""
-    width = samples[0].shape[1]
-    total = torch.zeros(width, width)
-    count = 0
-    for sample in samples:
-        for first in range(0, len(sample), _CHUNK):
-            rows = torch.from_numpy(np.ascontiguousarray(sample[first : first + _CHUNK]))
-            total.addmm_(rows.T, rows)
-            count += len(rows)
-    return total / count
-
-
-def _relative(matrix: Float32, layer: QuantisedLinear, hessian: torch.Tensor) -> float:
-    exact = torch.from_numpy(matrix)
-    lost = exact - torch.from_numpy(dequantised(layer))
-    return float(((hessian @ lost) * lost).sum() / ((hessian @ exact) * exact).sum())
+    return [(linear, entry) for linear in stop.linears if (entry := found[linear.name]) is not None]
 
 
 def _rows(stop: Stop, chance: np.random.Generator) -> Float32:

@@ -9,6 +9,7 @@ Only the tensors that later stages still need are kept.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,8 @@ class Walk:
         self._model = model
         self._threads = threads
         self._live: list[dict[str, Array]] = [dict(sample) for sample in samples]
-        self._replaced: dict[str, Float32] = {}
+        self._replaced: dict[str, TensorProto] = {}
+        self._readers: Counter[str] = Counter()
         self._by_source: dict[str, list[Linear]] = {}
         for linear in find_linears(model):
             self._by_source.setdefault(linear.source, []).append(linear)
@@ -75,6 +77,9 @@ class Walk:
         """Every input of a Linear, in the order of the graph."""
         sources = list(self._by_source)
         stages = _stages(self._model, sources, self._outputs, set(self._stored))
+        self._readers = Counter(
+            name for stage in stages for name in {n for node in stage.nodes for n in node.input}
+        )
         for number, (source, stage) in enumerate(zip(sources, stages, strict=False)):
             self._run(stage)
             linears = self._by_source[source]
@@ -85,7 +90,9 @@ class Walk:
 
     def replace(self, linear: Linear, matrix: Float32) -> None:
         """From here on `linear` multiplies by `matrix` (inputs, outputs)."""
-        self._replaced[linear.weight] = matrix.T if linear.transposed else matrix
+        dtype = helper.tensor_dtype_to_np_dtype(linear.dtype)
+        stored = np.ascontiguousarray((matrix.T if linear.transposed else matrix).astype(dtype))
+        self._replaced[linear.weight] = numpy_helper.from_array(stored, linear.weight)
 
     def results(self) -> list[dict[str, Array]]:
         """The graph's outputs for every sample, once `stops` is at its end."""
@@ -116,11 +123,10 @@ class Walk:
         return bytes(model.SerializeToString())
 
     def _weight(self, name: str) -> TensorProto:
-        if name not in self._replaced:
-            return self._stored[name]
-        dtype = helper.tensor_dtype_to_np_dtype(self._stored[name].data_type)
-        matrix = np.ascontiguousarray(self._replaced[name].astype(dtype))
-        return numpy_helper.from_array(matrix, name)
+        """As stored or replaced; a replaced one goes with the last stage that reads it."""
+        self._readers[name] -= 1
+        take = self._replaced.get if self._readers[name] else self._replaced.pop
+        return take(name, None) or self._stored[name]
 
     def _value(self, name: str) -> ValueInfoProto:
         if name not in self._types:

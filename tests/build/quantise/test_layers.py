@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from neon_edge.build.importers import dequantised
 from neon_edge.build.quantise.cpu_form import cpu_form
-from neon_edge.build.quantise.gptq import GptqSettings, gptq
+from neon_edge.build.quantise.gptq import GptqSettings, gptq, prepared
 from neon_edge.build.quantise.kept import Kept
-from neon_edge.build.quantise.layers import Report, quantise, second_moment
+from neon_edge.build.quantise.layers import Report, quantise
 from neon_edge.build.quantise.linears import find_linears
 from neon_edge.build.quantise.lint import lint
+from neon_edge.build.quantise.method import Method, second_moment
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.round import round_groups, round_int8
 from neon_edge.build.quantise.skip import find_skip
@@ -46,18 +47,46 @@ def test_gptq_loses_less_than_rounding_on_the_inputs_it_saw(seed: int) -> None:
     mixing = chance.standard_normal((WIDTH, WIDTH))
     x = (chance.standard_normal((256, WIDTH)) @ mixing).astype(np.float32)
     matrix = chance.standard_normal((WIDTH, 40)).astype(np.float32)
-    best = gptq(matrix, second_moment([x]), 32, GptqSettings())
+    best = gptq(matrix, prepared(second_moment([x]), GptqSettings()), 32, GptqSettings())
     plain = round_groups(matrix, 32)
     lost = [np.square(x @ (dequantised(layer) - matrix)).sum() for layer in (best, plain)]
     assert lost[0] < 0.7 * lost[1]
     assert best.codes.min() >= -8 and best.codes.max() <= 7
 
 
+def as_published(
+    matrix: np.ndarray, hessian: np.ndarray, scales: np.ndarray, order: np.ndarray, damping: float
+) -> np.ndarray:
+    """GPTQ as its paper writes it (algorithm 1): the inverse, its upper root, one row at a time."""
+    damped = hessian[np.ix_(order, order)] + damping * np.diag(hessian).mean() * np.eye(len(order))
+    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
+    rest, codes = matrix[order].astype(np.float64), np.empty(matrix.shape)
+    for row, placed_at in enumerate(order):
+        codes[placed_at] = np.clip(np.rint(rest[row] / scales[placed_at]), -8, 7)
+        error = (rest[row] - codes[placed_at] * scales[placed_at]) / upper[row, row]
+        rest[row:] -= upper[row, row:, None] * error
+    return codes
+
+
+def test_codes_are_those_of_gptq_as_published() -> None:
+    chance = np.random.default_rng(7)
+    x = chance.standard_normal((900, 384)).astype(np.float32) * np.linspace(0.2, 3, 384)
+    x = (x @ chance.standard_normal((384, 384)) / 8).astype(np.float32)
+    matrix = chance.standard_normal((384, 40)).astype(np.float32)
+    hessian, chosen = second_moment([x]), GptqSettings()
+    layer = gptq(matrix, prepared(hessian, chosen), 64, chosen)
+    order = np.argsort(-np.diag(hessian.numpy()))
+    scales = layer.scales.repeat(64, axis=0)
+    wanted = as_published(matrix, hessian.double().numpy(), scales, order, chosen.damping)
+    # Ties of rounding fall either way in float32 and float64.
+    assert (layer.codes != wanted).mean() < 0.002
+
+
 def test_inputs_that_are_always_zero_do_no_harm() -> None:
     x = np.random.default_rng(0).standard_normal((64, WIDTH)).astype(np.float32)
     x[:, ::3] = 0
     matrix = np.random.default_rng(1).standard_normal((WIDTH, 40)).astype(np.float32)
-    layer = gptq(matrix, second_moment([x]), 32, GptqSettings())
+    layer = gptq(matrix, prepared(second_moment([x]), GptqSettings()), 32, GptqSettings())
     assert np.isfinite(dequantised(layer)).all()
 
 
@@ -123,14 +152,16 @@ def test_int4_in_sequence_ends_nearer_than_rounding() -> None:
     feeds = samples(8)
     wanted = [run(two_linears(), **feed)[0] for feed in feeds]
     lost = {}
-    for method in ("best", "nearest"):
-        done = quantise(two_linears(), feeds, "int4", Kept(None, ""), method=method)
+    for method in ("gptq", "nearest"):
+        done = quantise(
+            two_linears(), feeds, "int4", Kept(None, ""), method=Method(rounding=method)
+        )
         model = with_matrices(two_linears(), done.layers)
         lost[method] = sum(
             np.square(run(model, **feed)[0] - exact).sum()
             for feed, exact in zip(feeds, wanted, strict=True)
         )
-    assert lost["best"] < 0.7 * lost["nearest"]
+    assert lost["gptq"] < 0.7 * lost["nearest"]
 
 
 def test_samples_that_are_not_numbers_are_refused() -> None:

@@ -1,0 +1,94 @@
+"""How the Linears behind one input are quantised: INT8 by search, INT4 by GPTQ or by rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from neon_edge.build.importers import QuantisedLinear, dequantised
+from neon_edge.build.quantise.gptq import GptqSettings, gptq, prepared
+from neon_edge.build.quantise.linears import Linear
+from neon_edge.build.quantise.round import GROUPS, group_for, round_groups
+from neon_edge.build.quantise.smooth import quantise_int8, search
+from neon_edge.types import Float32
+
+Bits = Literal["int8", "int4"]
+Made = list[tuple[QuantisedLinear, dict[str, float]]]
+
+_CHUNK = 4096
+_JUDGED = 512
+_TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Method:
+    """What may differ within a format. Part of the key under which layers are kept."""
+
+    int8: tuple[str, ...] = ()
+    """Linears that are W8A8 although the rest is INT4."""
+    rounding: Literal["gptq", "nearest"] = "gptq"
+    """Of 4 bits; "nearest" is the yardstick."""
+
+    def bits_of(self, linear: Linear, wanted: Bits) -> Bits:
+        """INT4 needs groups: an input width that no group divides is W8A8 instead.
+
+        Qwen2.5's vision tower is 3420 wide. It sees all patches at once and is bound by arithmetic,
+        where W8A8 is the faster format anyway.
+        """
+        grouped = any(linear.inputs % group == 0 for group in GROUPS)
+        return "int4" if wanted == "int4" and grouped and linear.name not in self.int8 else "int8"
+
+
+def make_int8(samples: Sequence[Float32], rows: Float32, matrices: Sequence[Float32]) -> Made:
+    """W8A8 of all `matrices` (inputs, outputs), on `rows` drawn from all tokens of `samples`."""
+    reach = np.max([np.abs(sample).max(axis=0) for sample in samples], axis=0)
+    best = search(rows, reach, matrices)
+    figures = {"error": best.error, "alpha": best.alpha, "clip": best.clip}
+    return [(quantise_int8(matrix, best), figures) for matrix in matrices]
+
+
+def make_int4(samples: Sequence[Float32], matrices: Sequence[Float32], method: Method) -> Made:
+    """Groups of 4 bits, one Hessian for all `matrices` (inputs, outputs)."""
+    group = group_for(len(matrices[0]))
+    if method.rounding == "nearest":
+        layers = [round_groups(matrix, group) for matrix in matrices]
+    else:
+        settings = GptqSettings()
+        moment = prepared(second_moment(samples), settings)
+        layers = [gptq(matrix, moment, group, settings) for matrix in matrices]
+    rows = judged(samples)
+    return [
+        (layer, {"error": relative(matrix, layer, rows)})
+        for matrix, layer in zip(matrices, layers, strict=True)
+    ]
+
+
+def second_moment(samples: Sequence[Float32]) -> torch.Tensor:
+    """Mean of xᵀx over all tokens, (inputs, inputs), a few thousand tokens at a time."""
+    width = samples[0].shape[1]
+    total = torch.zeros(width, width)
+    count = 0
+    for sample in samples:
+        for first in range(0, len(sample), _CHUNK):
+            rows = torch.from_numpy(np.ascontiguousarray(sample[first : first + _CHUNK]))
+            total.addmm_(rows.T, rows)
+            count += len(rows)
+    return total.div_(count)
+
+
+def judged(samples: Sequence[Float32]) -> Float32:
+    """Evenly spaced tokens of all samples: enough to rank layers by what they lose."""
+    tokens = np.concatenate(samples)
+    rows: Float32 = tokens[:: max(len(tokens) // _JUDGED, 1)]
+    return rows
+
+
+def relative(matrix: Float32, layer: QuantisedLinear, rows: Float32) -> float:
+    """Squared error of the products of `rows` (n, inputs) over their square."""
+    x, exact = torch.from_numpy(rows), torch.from_numpy(matrix)
+    lost = exact - torch.from_numpy(dequantised(layer))
+    return float((x @ lost).square_().sum() / (x @ exact).square_().sum().clamp_min(_TINY))

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""A recipe at its full size with random weights, quantised: time, peak memory and plan sizes.
+
+    until scripts/size_quantised.py qwen_vl_3b --bits int4 --directory /tmp/sizes; do :; done
+
+Exports the backbone, then, part by part: calibrates on 16 moments of the clip that tests use,
+quantises, compiles for SM86 under TensorRT-RTX in a process of its own, and holds the plan's size
+against what the format promises. Stops with 75 behind the first part that ends after `--minutes`;
+the same command goes on there. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout.
+
+No gate is measured: random weights have no joint error worth the name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import onnx
+import torch
+from size_table import Measured, compile_apart
+
+from neon_edge.build.bundle import CLIP, INSTRUCTION
+from neon_edge.build.calibrate.clip import from_clip
+from neon_edge.build.export import export_backbone
+from neon_edge.build.ledger import Ledger
+from neon_edge.build.quantise.bundle import Work, quantise_part, save
+from neon_edge.build.quantise.feeds import host_feeds, part_feeds
+from neon_edge.build.quantise.layers import Quantised
+from neon_edge.build.quantise.linears import find_linears
+from neon_edge.build.quantise.lint import lint
+from neon_edge.build.quantise.place import place
+from neon_edge.build.recipe import Recipe, load_recipe
+from neon_edge.clock import MonotonicClock
+from neon_edge.engine.files import weights_of
+from neon_edge.engine.manifest import BackboneManifest, Part
+
+GO_ON = 75
+MOMENTS = 16
+
+
+def main() -> int:
+    """Do what is not done yet, until the time is up; then the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipe")
+    parser.add_argument("--bits", choices=("int8", "int4"), default="int4")
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp16")
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    began = MonotonicClock().now_ns()
+    figures = options.directory / f"{options.recipe}-{options.bits}.json"
+    rows: dict[str, Any] = json.loads(figures.read_text()) if figures.exists() else {}
+    recipe = load_recipe(options.recipe)
+    recipe = Recipe(
+        msgspec.structs.replace(recipe.text, precision=options.precision), recipe.directory
+    )
+    manifest, work = exported(recipe, options)
+    feeds = host_feeds(work.bundle, manifest, work.moments)
+    for part, fed in part_feeds(work.bundle, manifest, feeds, options.threads):
+        if part.name in rows:
+            continue
+        if (MonotonicClock().now_ns() - began) / 60e9 > options.minutes:
+            return GO_ON
+        rows[part.name] = one_part(work, part, fed, options)
+        figures.write_text(json.dumps(rows, indent=1))
+    print(table(rows))
+    return 0
+
+
+def exported(recipe: Recipe, options: argparse.Namespace) -> tuple[BackboneManifest, Work]:
+    """The float graphs, made once, and what to quantise them on."""
+    bundle = options.directory / recipe.name / recipe.text.precision
+    stated = bundle / "backbone.json"
+    if not stated.exists():
+        steps = Ledger(bundle, recipe.text.precision, 0, lambda step: print(step, file=sys.stderr))
+        manifest = export_backbone(recipe, "random:0", bundle, steps)
+        stated.write_bytes(msgspec.json.encode(manifest))
+    manifest = msgspec.json.decode(stated.read_bytes(), type=BackboneManifest)
+    pictures = manifest.image.count
+    moments = from_clip(CLIP, [INSTRUCTION], MOMENTS, pictures, recipe.text.quantise.seed)
+    kept = options.directory / recipe.name / "kept"
+    settings = recipe.text.quantise
+    return manifest, Work(bundle, moments, settings, options.threads, kept, "onnxruntime")
+
+
+def one_part(work: Work, part: Part, fed: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Quantise, compile and forget one part; its figures."""
+    measured = Measured()
+
+    def tell(step: str) -> None:
+        print(step, file=sys.stderr)
+
+    def quantised() -> Quantised:
+        return quantise_part(work, part, fed, options.bits, tell)
+
+    done = measured.step(f"quantise {part.name}", Quantised, quantised, lambda _: [])
+    target = options.directory / "placed"
+    target.mkdir(exist_ok=True)
+    model = onnx.load(str(work.bundle / part.onnx))
+    promise = promised(model, done)
+    place(model, done.layers)
+    lint(model)
+    save(model, target / part.onnx)
+    graph = sum(f.stat().st_size for f in target.iterdir())
+    del model
+    plan = compile_apart(target, part, measured)
+    shutil.rmtree(target)
+    shutil.rmtree(work.kept)
+    return {
+        "linears": len(done.reports),
+        "weights": sum(report.weights for report in done.reports),
+        "int8": sum(report.weights for report in done.reports if report.bits == 8),
+        "worst": max(report.error for report in done.reports),
+        "float": sum(size_of(work.bundle / part.onnx)),
+        "graph": graph,
+        "promised": promise,
+        "plan": plan,
+        "steps": measured.steps,
+    }
+
+
+def promised(model: onnx.ModelProto, done: Quantised) -> int:
+    """Bytes by arithmetic: 4 or 8 bits a weight, a half a scale, and all else as it was."""
+    sizes = {
+        tensor.name: onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer
+    }
+    total = sum(sizes.values())
+    layers = done.layers
+    for linear in find_linears(model):
+        layer = layers[linear.name]
+        width = sizes[linear.weight] // linear.weights
+        total += linear.weights * layer.bits // 8 + layer.scales.size * width - sizes[linear.weight]
+    return int(total)
+
+
+def size_of(graph: Path) -> list[int]:
+    """Of a graph file and the weights beside it."""
+    return [path.stat().st_size for path in (graph, weights_of(graph)) if path.exists()]
+
+
+def table(rows: dict[str, Any]) -> str:
+    """Markdown, a line a part and one for all."""
+    lines = [
+        "| part | Linears | weights | of them INT8 | quantise | its peak | compile | its peak "
+        "| float graph | promised | plan | plan / promised | load |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in [*rows.items(), ("all", whole(list(rows.values())))]:
+        quantise, compiled = (
+            [step for step in row["steps"] if step["name"].startswith(kind)]
+            for kind in ("quantise", "compile")
+        )
+        lines.append(
+            f"| `{name}` | {row['linears']} | {row['weights'] / 1e9:.3f} B "
+            f"| {row['int8'] / row['weights']:.0%} | {spent(quantise)} | {spent(compiled)} "
+            f"| {row['float'] / 1e9:.2f} GB | {row['promised'] / 1e9:.3f} GB "
+            f"| {row['plan'] / 1e9:.3f} GB | {row['plan'] / row['promised']:.3f} "
+            f"| {max(step['load'] for step in row['steps']):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums, and every step."""
+    total: dict[str, Any] = {
+        key: sum(row[key] for row in rows)
+        for key in ("linears", "weights", "int8", "float", "promised", "plan")
+    }
+    total["steps"] = [step for row in rows for step in row["steps"]]
+    return total
+
+
+def spent(steps: list[dict[str, Any]]) -> str:
+    """Seconds in all, and the highest peak."""
+    return f"{sum(s['s'] for s in steps):.0f} s | {max(s['gib'] for s in steps):.1f} GiB"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
