@@ -5,7 +5,7 @@ CameraFrame ─▶ Features ─▶ Setpoint ─▶ JointCommand ─▶ BusFrame,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -55,14 +55,17 @@ class Features:
 class JointState:
     """Proprioception: position (rad), velocity (rad/s), torque (N·m), each (joints,) float32.
 
-    `received_ns` is when each joint last answered, (joints,) int64; 0 for never. The arrays belong
-    to the transport, which overwrites them at its next `read`.
+    `received_ns` is when each joint last answered, (joints,) int64; 0 for never. `base_velocity`
+    (m/s, m/s, rad/s) is what the base last reported, at `base_received_ns`, which is below 0 where
+    no base reports. The arrays belong to the transport, which overwrites them at its next `read`.
     """
 
     position: Float32
     velocity: Float32
     torque: Float32
     received_ns: Int64
+    base_velocity: Float32 = field(default_factory=lambda: np.zeros(3, np.float32))
+    base_received_ns: int = -1
 
 
 @dataclass(frozen=True, slots=True)

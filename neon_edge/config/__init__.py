@@ -1,5 +1,6 @@
 """TOML in, frozen structs out: strict, with the place and a suggestion in every error."""
 
+from neon_edge.config.base import UdpBase
 from neon_edge.config.find import find_robot, load_robot, search_path
 from neon_edge.config.motors import (
     Cia402Motor,
@@ -43,6 +44,7 @@ __all__ = [
     "RobstrideMotor",
     "SafetyLimits",
     "SerialBus",
+    "UdpBase",
     "UnitreeMotor",
     "decode_toml",
     "find_robot",

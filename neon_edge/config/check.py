@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from neon_edge.config.motors import needs_opt_in
 from neon_edge.config.robot import Joint, RobotConfig, SafetyLimits
 from neon_edge.errors import ConfigWrong
@@ -18,8 +20,9 @@ def check_robot(robot: RobotConfig) -> None:
     buses = {bus.name: bus for bus in robot.buses}
     addresses: set[tuple[str, int]] = set()
     _ordered(robot.safety)
+    _base(robot)
     period_ms = 1e3 / robot.rate_hz
-    for key in ("head_hold_after_ms", "joint_hold_after_ms"):
+    for key in ("head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"):
         if getattr(robot.safety, key) < 2 * period_ms:
             raise ConfigWrong(
                 "a healthy robot would hold at every tick",
@@ -40,6 +43,7 @@ def check_robot(robot: RobotConfig) -> None:
                 "lower must be below upper",
             )
         _prompt(joint)
+        _opening(joint)
         why = needs_opt_in(joint.motor)
         if why:
             raise ConfigWrong(
@@ -55,10 +59,10 @@ def check_robot(robot: RobotConfig) -> None:
                 "give each motor its own id",
             )
         addresses.add(address)
-    if not robot.simulated and (robot.sensors or any(b.channel == "sim" for b in robot.buses)):
+    if not robot.simulated and (robot.sensors or robot.emulated):
         raise ConfigWrong(
             "a real robot cannot have simulated parts",
-            'a bus with channel "sim" or a fixed sensor, and simulated = false',
+            'a bus or a base with channel "sim" or a fixed sensor, and simulated = false',
             "name the real device, or set simulated = true",
         )
 
@@ -71,6 +75,36 @@ def _prompt(joint: Joint) -> None:
             f"acceleration {joint.acceleration_limit:g} rad/s² over jerk {joint.jerk_limit:g} "
             f"rad/s³ delays it by {delay_s:.3g} s; {LONGEST_DELAY_S:g} s at most",
             "raise its jerk, or lower its acceleration",
+        )
+
+
+def _opening(joint: Joint) -> None:
+    if joint.opening is None:
+        return
+    ends = joint.opening
+    if ends[0] == ends[1] or not all(joint.lower <= end <= joint.upper for end in ends):
+        raise ConfigWrong(
+            f"joint {joint.name!r} cannot open and close as its file says",
+            f"opening {list(ends)} rad, limits {joint.lower} to {joint.upper} rad",
+            "give two different positions inside its limits, that of value 0 first",
+        )
+
+
+def _base(robot: RobotConfig) -> None:
+    limits = [*robot.base_velocity_limits, *robot.base_acceleration]
+    if not all(math.isfinite(limit) and limit > 0 for limit in limits):
+        raise ConfigWrong(
+            "limits of the base must be positive numbers",
+            f"base_velocity_limits {list(robot.base_velocity_limits)}, "
+            f"acceleration {list(robot.base_acceleration)}",
+            "give three of each: forward and sideways in metres, turn in radians",
+        )
+    period_ms = 1e3 / robot.rate_hz
+    if robot.base is not None and robot.base.watchdog_ms < 2 * period_ms:
+        raise ConfigWrong(
+            "a healthy robot's base would stop at every tick",
+            f"base.watchdog_ms = {robot.base.watchdog_ms}, a tick is {period_ms:g} ms",
+            f"set it to two ticks at least, {math.ceil(2 * period_ms)}",
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
 from neon_edge.config.motors import Motor, Positive
 
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -43,6 +44,8 @@ class Joint(Struct, frozen=True, forbid_unknown_fields=True):
     """-1 where the motor turns against the joint."""
     offset: float = 0.0
     """rad: motor position where the joint is at zero."""
+    opening: tuple[float, float] | None = None
+    """A gripper's: rad where a head's value is 0, and where it is 1."""
 
     @property
     def acceleration_limit(self) -> float:
@@ -137,6 +140,8 @@ class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """A joint silent for longer than this: hold."""
     joint_damp_after_ms: Positive = 200.0
     """A joint silent for longer than this: damp."""
+    base_hold_after_ms: Positive = 200.0
+    """A base silent for longer than this: hold."""
     bus_scale_missing: Fraction = 0.05
     """Share of replies missing over the last second: scale, to nothing at the next threshold."""
     bus_hold_missing: Fraction = 0.2
@@ -163,9 +168,12 @@ class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
 class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """How the heads are run: neon_edge/heads/, one file a strategy."""
 
-    strategy: Literal["fresh", "chunk", "ensemble", "rtc"] = "fresh"
+    strategy: Literal["fresh", "chunk", "ensemble", "rtc", "prefix"] = "fresh"
     """fresh: every tick on fresh joint state. chunk: replay. ensemble: mean of overlapping ones.
-    rtc: chunks guided so that each continues the last; flow heads only."""
+    rtc: chunks guided so that each continues the last; flow heads only. prefix: chunks given the
+    first rows of the last; flow heads that were trained with them only."""
+    blend_s: Annotated[float, Meta(ge=0, le=2)] = 0.2
+    """What a swap of features adds to the setpoint is taken back over this time; 0 jumps."""
     decay: NotNegative = 0.01
     """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""
     seed: int = 0
@@ -182,6 +190,10 @@ class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """rtc: free is what LeRobot deploys; true is the paper's, twice the head's cost."""
     laid: Literal["joints", "picture"] = "joints"
     """rtc: chunks begin at the tick they are made in, or at that of their picture."""
+    tokens: Annotated[int, Meta(ge=1)] = 8
+    """fast heads: tokens that a tick writes of the next chunk."""
+    moved: NotNegative = 0.0
+    """jepa heads: how far an embedding, whose root mean square is 1, moves before it is decoded."""
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,8 +219,12 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     instruction: str = ""
     simulated: bool = False
     rate_hz: Annotated[float, Meta(gt=0, le=1000)] = 50.0
+    base: Base | None = None
+    """Where base velocities go; without it none is sent."""
     base_velocity_limits: tuple[float, float, float] = (1.5, 0.5, 1.0)
     """m/s, m/s, rad/s: forward, sideways, turn."""
+    base_acceleration_limits: Triple | None = None
+    """m/s², m/s², rad/s²; without it, what reaches the velocities in `BASE_FULL_SPEED_S`."""
     stop: Literal["relax", "hold", "damp"] = "relax"
     """The motion of a stop that was asked for: torque off at once, or after `stop_s` of holding the
     pose or of damping. Families without damping are off from its first tick."""
@@ -222,3 +238,17 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def joint_names(self) -> list[str]:
         """Joint names, in the order of every joint array of this robot."""
         return [joint.name for joint in self.joints]
+
+    @property
+    def base_acceleration(self) -> tuple[float, float, float]:
+        """m/s², m/s², rad/s²"""
+        if self.base_acceleration_limits is not None:
+            return self.base_acceleration_limits
+        forward, sideways, turn = (limit / BASE_FULL_SPEED_S for limit in self.base_velocity_limits)
+        return forward, sideways, turn
+
+    @property
+    def emulated(self) -> bool:
+        """Whether any bus, or the base, is emulated."""
+        on_base = self.base is not None and self.base.channel == "sim"
+        return on_base or any(bus.channel == "sim" for bus in self.buses)

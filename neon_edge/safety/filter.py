@@ -6,6 +6,7 @@ import numpy as np
 
 from neon_edge.config import RobotConfig
 from neon_edge.errors import ConfigWrong
+from neon_edge.safety.base import BaseMotion
 from neon_edge.safety.ladder import Ladder
 from neon_edge.safety.limits import Limits
 from neon_edge.safety.motion import Float64, robot_motion
@@ -45,7 +46,7 @@ class SafetyFilter:
         self._anchor: Float32 = np.empty(joints, np.float32)
         self._wanted: Float32 = np.empty(joints, np.float32)
         self._zeros: Float32 = np.zeros(joints, dtype=np.float32)
-        self._base: Float32 = np.empty(3, np.float32)
+        self._base = BaseMotion(robot)
         self._kp: Float32 = np.array([joint.kp for joint in robot.joints], dtype=np.float32)
         self._kd: Float32 = np.array([joint.kd for joint in robot.joints], dtype=np.float32)
         self._features_ns = 0
@@ -78,6 +79,7 @@ class SafetyFilter:
                 "move it inside by hand, or correct its limits or offset in the robot file",
             )
         self._motion.reset(measured)
+        self._base.stop()
         self._previous[:] = measured
         self._commanded_ns = now_ns
         self._watch.start(now_ns)
@@ -105,7 +107,7 @@ class SafetyFilter:
         judgement = self._watch.judge(setpoint, joints, features, health, now_ns)
         stands = self._ladder.step(judgement, now_ns)
         if stands.rung >= Rung.HOLD or setpoint is None:
-            self._stay()
+            self._stay(stands.rung)
         else:
             if before is Rung.HOLD:  # nothing graver ends by itself
                 self._anchor_at(now_ns)
@@ -116,7 +118,7 @@ class SafetyFilter:
             self._kp if stands.rung < Rung.DAMP else self._zeros,
             self._kd if stands.rung is not Rung.OFF else self._zeros,
             self._zeros,
-            self._base,
+            self._base.velocity,
             stands.rung,
             self._features_ns,
             now_ns,
@@ -142,14 +144,16 @@ class SafetyFilter:
         if scale < 1.0:
             _towards(wanted, self._motion.rest(), scale)
         self._previous[:] = self._motion.step(wanted)
-        np.multiply(setpoint.base_velocity, np.float32(blend * scale), out=self._base)
-        self._limits.clamp_base(self._base)
+        self._base.towards(setpoint.base_velocity, blend * scale)
         self._features_ns = setpoint.features_ns
 
-    def _stay(self) -> None:
+    def _stay(self, rung: Rung) -> None:
         self._previous[:] = self._motion.step(self._motion.rest())
         self.clipped = 0
-        self._base[:] = 0.0
+        if rung < Rung.DAMP:
+            self._base.brake()
+        else:
+            self._base.stop()
 
 
 def _towards(wanted: Float32, origin: Float32 | Float64, share: float) -> None:

@@ -1,4 +1,4 @@
-"""Position limits of all joints and those of the base: functions of arrays, no allocation."""
+"""Position limits of all joints: functions of arrays, no allocation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,8 @@ class Limits:
         middle = (lower + upper) / 2
         self.lower: Float32 = np.minimum(lower + np.float32(margin), middle)
         self.upper: Float32 = np.maximum(upper - np.float32(margin), middle)
-        self.base: Float32 = np.array(robot.base_velocity_limits, dtype=np.float32)
 
     def clamp_position(self, position: Float32) -> None:
         """Into the position limits, in place."""
         np.maximum(position, self.lower, out=position)
         np.minimum(position, self.upper, out=position)
-
-    def clamp_base(self, velocity: Float32) -> None:
-        """Base velocity (3,) into its limits, in place."""
-        np.maximum(velocity, -self.base, out=velocity)
-        np.minimum(velocity, self.base, out=velocity)

@@ -32,6 +32,7 @@ class Cause(IntEnum):
     HELD_TOO_LONG = 11
     DAMPED_TOO_LONG = 12
     DISARMED = 13
+    BASE_SILENT = 14
 
 
 class Judgement(NamedTuple):
@@ -77,6 +78,7 @@ class Watch:
         self._head_ns = limits.head_hold_after_ms * 1e6
         self._joint_hold_ns = limits.joint_hold_after_ms * 1e6
         self._joint_damp_ns = limits.joint_damp_after_ms * 1e6
+        self._base_ns = limits.base_hold_after_ms * 1e6
         self._trip = velocity * np.float32(limits.velocity_trip)
         self._fast = np.empty_like(velocity, np.int64)
         self.start(0)
@@ -99,6 +101,7 @@ class Watch:
         worst = self._inputs(health)
         for judgement in (
             self._joints(joints, now_ns),
+            self._base(joints, now_ns),
             self._bus(health),
             self._finite(setpoint),
             self._head(setpoint, now_ns),
@@ -133,6 +136,12 @@ class Watch:
             return Judgement(Rung.DAMP, Cause.TOO_FAST, joint=fastest)
         if silence_ns > self._joint_hold_ns:
             return Judgement(Rung.HOLD, Cause.JOINT_SILENT, joint=silent)
+        return RUNNING
+
+    def _base(self, joints: JointState, now_ns: int) -> Judgement:
+        heard_ns = joints.base_received_ns
+        if heard_ns >= 0 and now_ns - heard_ns > self._base_ns:
+            return Judgement(Rung.HOLD, Cause.BASE_SILENT)
         return RUNNING
 
     def _bus(self, health: Health) -> Judgement:

@@ -59,12 +59,15 @@ class Bench:
         health: Health | None = None,
         setpoint_age_ms: float = 0,
         after_ms: float = 20,
+        base_age_ms: float | None = None,
     ) -> JointCommand:
         self.now_ns += round(after_ms * 1e6)
         position = np.zeros(N, dtype=np.float32) + np.float32(wanted)
         received = np.full(N, self.now_ns - round(joint_age_ms * 1e6), dtype=np.int64)
         speed = np.zeros(N, dtype=np.float32) + np.float32(velocity)
         joints = JointState(self.measured, speed, np.zeros_like(position), received)
+        if base_age_ms is not None:
+            joints.base_received_ns = self.now_ns - round(base_age_ms * 1e6)
         features = None
         captured_ns = 0
         if features_age_ms is not None:

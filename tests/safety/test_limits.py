@@ -16,8 +16,7 @@ def test_bounds_are_the_robot_files_less_the_margin_in_float32() -> None:
     made = limits()
     assert made.lower == pytest.approx([-0.98, -1.98, -2.98, -3.98])
     assert made.upper == pytest.approx([0.98, 1.98, 2.98, 3.98])
-    assert made.base == pytest.approx([1.5, 0.5, 1.0])
-    for array in (made.lower, made.upper, made.base):
+    for array in (made.lower, made.upper):
         assert array.dtype == np.float32
 
 
@@ -33,14 +32,3 @@ def test_positions_are_clamped_in_place_and_the_rest_left_alone() -> None:
     position = np.float32([-5, 0.5, 5, 3.97])
     made.clamp_position(position)
     assert position.tolist() == [made.lower[0], 0.5, made.upper[2], np.float32(3.97)]
-
-
-def test_base_velocity_is_clamped_both_ways() -> None:
-    made = limits()
-    for wanted, allowed in (([9, 9, 9], [1.5, 0.5, 1]), ([-9, -9, -9], [-1.5, -0.5, -1])):
-        velocity = np.float32(wanted)
-        made.clamp_base(velocity)
-        assert velocity.tolist() == allowed
-    inside = np.float32([1.25, -0.25, 0.75])
-    made.clamp_base(inside)
-    assert inside.tolist() == [1.25, -0.25, 0.75]

@@ -26,6 +26,7 @@ def judge(
     features_ns: int | None = 0,
     setpoint_ns: int | None = 0,
     silent_ns: tuple[int, int, int] = (0, 0, 0),
+    base_ns: int = 0,
     velocity: tuple[float, float, float] = (0, 0, 0),
     position: float = 0,
     base: float = 0,
@@ -38,6 +39,7 @@ def judge(
     zeros = np.zeros(N, np.float32)
     received = now_ns - np.array(silent_ns, np.int64)
     joints = JointState(zeros, np.float32(velocity), zeros, received)
+    joints.base_received_ns = now_ns - base_ns
     features, setpoint = None, None
     if features_ns is not None:
         features = Features(zeros, now_ns - features_ns, now_ns, 1, 1)
@@ -52,9 +54,9 @@ def test_numbers_of_causes_and_rungs_are_those_in_every_recording() -> None:
     assert [cause.name for cause in Cause] == [
         "NONE", "NO_FEATURES", "FEATURES_OLD", "JOINT_SILENT", "NOT_FINITE", "HEAD_LATE",
         "BUS_DROPPING", "TOO_FAST", "TILTED", "MOTOR_FAULT", "STOP_PRESSED", "HELD_TOO_LONG",
-        "DAMPED_TOO_LONG", "DISARMED",
+        "DAMPED_TOO_LONG", "DISARMED", "BASE_SILENT",
     ]  # fmt: skip
-    assert [int(cause) for cause in Cause] == list(range(14))
+    assert [int(cause) for cause in Cause] == list(range(15))
     assert [int(rung) for rung in Rung] == list(range(5))
     assert RUNNING == (Rung.RUN, Cause.NONE, 1.0, -1)
     assert DISARMED == (Rung.OFF, Cause.DISARMED, 1.0, -1)
@@ -93,6 +95,7 @@ CAUSES: list[tuple[dict[str, Any], Rung, Cause, int]] = [
     ({"velocity": (0, 9, 0)}, Rung.DAMP, Cause.TOO_FAST, 1),
     ({"health": Health(bus_missing=0.6)}, Rung.DAMP, Cause.BUS_DROPPING, -1),
     ({"silent_ns": (0, 100 * MS, 0)}, Rung.HOLD, Cause.JOINT_SILENT, 1),
+    ({"base_ns": 201 * MS}, Rung.HOLD, Cause.BASE_SILENT, -1),
     ({"health": Health(bus_missing=0.3)}, Rung.HOLD, Cause.BUS_DROPPING, -1),
     ({"position": NAN}, Rung.HOLD, Cause.NOT_FINITE, -1),
     ({"setpoint_ns": 61 * MS}, Rung.HOLD, Cause.HEAD_LATE, -1),
