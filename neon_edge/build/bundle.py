@@ -66,14 +66,14 @@ def make_bundle(
         "export heads",
         HeadsManifest,
         lambda: export_heads(checkpoint, partial, backbone.model_hash),
-        lambda heads: [part.onnx for part in heads.parts],
+        lambda heads: [*(part.onnx for part in heads.parts), *heads.files],
     )
 
     def sampled() -> str:
         frames = clip_frames(clip, FRAMES, backbone.image.count)
         return write_samples(partial, reference_samples(checkpoint, recipe, source, frames))
 
-    if heads.step_part is not None:
+    if heads.head_type in ("dit", "ensemble"):
         tell(SATURATES)
     samples_sha256 = steps.step("verification samples", str, sampled, lambda _: [FILE_NAME])
     manifest = Manifest(
@@ -104,7 +104,7 @@ def _key(recipe: Recipe, checkpoint: Checkpoint, source: Weights, clip: str) -> 
     return key_of(
         msgspec.to_builtins(recipe.text),
         [source.origin, source.sha256],
-        [str(checkpoint.directory), checkpoint.weights_sha256],
+        [str(checkpoint.directory), checkpoint.weights_sha256, checkpoint.tokenizer_sha256],
         clip,
         [version(package) for package in VERSIONS],
         [__version__, sources_key(*(package / name for name in CODE))],

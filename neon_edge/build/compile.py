@@ -58,7 +58,8 @@ def compiled(bundle: Path, plans: Path, kind: EngineKind, threads: int, tell: Te
     _check_types(manifest, kind)
     partial = plans.with_name(plans.name + ".part")
     parts, heads = _compile_parts(bundle, manifest, partial, machine, threads, tell)
-    for name in (manifest.backbone.prompt.tokenizer, manifest.backbone.prompt.embeddings):
+    prompt = manifest.backbone.prompt
+    for name in (prompt.tokenizer, prompt.embeddings, *manifest.heads.files):
         share(bundle / name, partial / name)
     done = structs.replace(
         manifest,

@@ -23,12 +23,15 @@ from neon_edge.build.fold import linear_of, spell_gelu
 from neon_edge.build.fold_dit import MODULATION, DitModulation, DitStep
 from neon_edge.build.fold_flow import KEYS, VALUES, TokenTerms
 from neon_edge.build.head_tick import SLOW_SENSORS, TickHeads, fusion_shares, tail_of
+from neon_edge.build.token_steps import FastStep, JepaDecoder
 from neon_edge.checkpoint import Checkpoint
 from neon_edge.checkpoint.networks.build import RelativeHead
 from neon_edge.checkpoint.networks.dit import DitHead
 from neon_edge.checkpoint.networks.ensemble import EnsembleHead
+from neon_edge.checkpoint.networks.fast import FastHead
 from neon_edge.checkpoint.networks.flow import CROSS_HEADS, FlowHead
 from neon_edge.checkpoint.networks.heads import NeonHeads
+from neon_edge.checkpoint.networks.jepa import JepaHead
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -40,10 +43,16 @@ class Graph(NamedTuple):
     module: nn.Module
     inputs: Shapes
     outputs: Shapes
+    integers: tuple[str, ...] = ()
+    """Inputs that are int32; all others, and every output, are float32."""
 
 
 class HeadGraphs(NamedTuple):
-    """All graphs of one checkpoint's heads."""
+    """All graphs of one checkpoint's heads.
+
+    `step` is what the host runs behind `tick` to make a chunk: a dit's noise prediction, a fast
+    head's next token, a jepa's decoder.
+    """
 
     slow: list[Graph]
     tick: Graph
@@ -65,8 +74,7 @@ def head_graphs(checkpoint: Checkpoint, tokens: int = 0) -> HeadGraphs:
         assert isinstance(head, FlowHead)
         slow.append(_token_graph(head, tokens))
     tick = _tick_graph(heads, head, slow, chunk)
-    dit = head.dit_head if isinstance(head, EnsembleHead) else head
-    step = _step_graph(dit, tick, chunk) if isinstance(dit, DitHead) else None
+    step = _step_graph(head, tick, chunk)
     # Upstream's heads never see tokens, and so neither does their guided form.
     guided = _guided_graphs(heads, head, tick) if isinstance(head, FlowHead) and not tokens else []
     return HeadGraphs(slow, tick, step, guided)
@@ -130,12 +138,30 @@ def _tick_graph(
         rows = DitModulation(dit).all.out_features
         outputs = {MODULATION: (dit.denoise_steps, rows), "base": chunk, "gain": chunk}
     tail = tail_of(head, attends=KEYS in inputs)
+    if isinstance(head, FastHead):
+        state = (1, len(head.cells), head.hidden)
+        outputs = {"state": state, "seen": (1, head.hidden), "base": chunk, "gain": chunk}
+    if isinstance(head, JepaHead):
+        outputs = {"embedding": (1, head.width), "base": chunk, "gain": chunk}
     return Graph("heads", TickHeads(heads, tail, list(inputs)), inputs, outputs)
 
 
-def _step_graph(dit: DitHead, tick: Graph, chunk: tuple[int, ...]) -> Graph:
-    row = (1, tick.outputs[MODULATION][1])
-    return Graph("heads_step", DitStep(dit), {"x": chunk, MODULATION: row}, {"predicted": chunk})
+def _step_graph(head: nn.Module, tick: Graph, chunk: tuple[int, ...]) -> Graph | None:
+    match head:
+        case FastHead():
+            state, made = tick.outputs["state"], {"scores": (1, head.tokens.size + 1)}
+            inputs = {"token": (1,), "place": (1,), "seen": tick.outputs["seen"], "state": state}
+            outputs = {**made, "next": state}
+            return Graph("heads_token", FastStep(head), inputs, outputs, ("token", "place"))
+        case JepaHead():
+            embedding = {"embedding": tick.outputs["embedding"]}
+            return Graph("heads_decoder", JepaDecoder(head), embedding, {"latent": chunk})
+        case DitHead() | EnsembleHead():
+            dit = head if isinstance(head, DitHead) else head.dit_head
+            fed = {"x": chunk, MODULATION: (1, tick.outputs[MODULATION][1])}
+            return Graph("heads_step", DitStep(dit), fed, {"predicted": chunk})
+        case _:
+            return None
 
 
 def _guided_graphs(heads: NeonHeads, head: FlowHead, tick: Graph) -> list[Graph]:

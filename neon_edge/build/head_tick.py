@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from neon_edge.build.fold import ErfGelu, decoders_of, folded
 from neon_edge.build.fold_dit import DitModulation
 from neon_edge.build.fold_flow import KEYS, VALUES, FoldedFlow
+from neon_edge.build.token_steps import FastTail, JepaTail
 from neon_edge.checkpoint.networks.dit import DitHead
 from neon_edge.checkpoint.networks.ensemble import EnsembleHead
+from neon_edge.checkpoint.networks.fast import FastHead
 from neon_edge.checkpoint.networks.flow import FlowHead
 from neon_edge.checkpoint.networks.heads import NeonHeads
+from neon_edge.checkpoint.networks.jepa import JepaHead
 
 SLOW_SENSORS = ("audio", "lidar", "depth", "segmentation")
 """Sensors whose encoders cost more than the heads and whose readings change less often."""
@@ -138,6 +141,10 @@ def tail_of(head: nn.Module, attends: bool) -> nn.Module:
             return DitTail(head)
         case EnsembleHead():
             return EnsembleTail(head)
+        case FastHead():
+            return FastTail(head)
+        case JepaHead():
+            return JepaTail(head)
         case _:
             return MlpTail(decoders_of(head))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,18 +15,21 @@ import onnx
 import torch
 from torch import Tensor
 
-from neon_edge.build.head_graphs import Graph, Shapes, head_graphs
+from neon_edge.build.head_graphs import Graph, head_graphs
 from neon_edge.checkpoint import Checkpoint
+from neon_edge.checkpoint.load import ACTION_TOKENIZER
 from neon_edge.checkpoint.networks.build import RelativeHead
 from neon_edge.checkpoint.networks.dit import DitHead
 from neon_edge.checkpoint.networks.ensemble import EnsembleHead
+from neon_edge.engine.action_tokens import TOKENIZER
 from neon_edge.engine.files import sha256_file
-from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
+from neon_edge.engine.manifest import FastManifest, HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
 
 OPSET = 18
 """Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
+FAST_TOKENIZER = "action_tokenizer.json"
 
 
 class Undenoised(NamedTuple):
@@ -70,6 +74,22 @@ def export_heads(
         guided_parts=[_part(graph, directory) for graph in graphs.guided],
         noise=None if noise is None else TensorSpec("noise", list(noise)),
         random=checkpoint.random,
+        fast=_fast(checkpoint, directory),
+    )
+
+
+def _fast(checkpoint: Checkpoint, directory: Path) -> FastManifest | None:
+    tokens, shape = checkpoint.tokens, checkpoint.config.neon_edge_fast
+    if tokens is None or shape is None:
+        return None
+    source = checkpoint.directory / ACTION_TOKENIZER / TOKENIZER
+    shutil.copyfile(source, directory / FAST_TOKENIZER)
+    return FastManifest(
+        tokenizer=FAST_TOKENIZER,
+        tokenizer_sha256=sha256_file(source),
+        scale=tokens.scale,
+        min_token=tokens.min_token,
+        budget=shape.budget,
     )
 
 
@@ -86,36 +106,43 @@ def _check_tokens(checkpoint: Checkpoint, tokens: int) -> None:
 
 def _part(graph: Graph, directory: Path) -> Part:
     path = directory / f"{graph.name}.onnx"
-    _export(graph.module.eval(), graph.inputs, graph.outputs, path)
+    zeros = [
+        torch.zeros(shape, dtype=torch.int32 if name in graph.integers else torch.float32)
+        for name, shape in graph.inputs.items()
+    ]
+    _export(graph, tuple(zeros), path)
     onnx.checker.check_model(str(path), full_check=True)
     return Part(
         name=graph.name,
         onnx=path.name,
         onnx_sha256=sha256_file(path),
-        inputs=[TensorSpec(name, list(shape)) for name, shape in graph.inputs.items()],
+        inputs=[
+            TensorSpec(name, list(shape), "int32" if name in graph.integers else "float32")
+            for name, shape in graph.inputs.items()
+        ],
         outputs=[TensorSpec(name, list(shape)) for name, shape in graph.outputs.items()],
     )
 
 
-def _export(module: torch.nn.Module, inputs: Shapes, outputs: Shapes, path: Path) -> None:
+def _export(graph: Graph, zeros: tuple[Tensor, ...], path: Path) -> None:
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnx_ir"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            module,
-            tuple(torch.zeros(shape) for shape in inputs.values()),
-            input_names=list(inputs),
-            output_names=list(outputs),
+            graph.module.eval(),
+            zeros,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     assert program is not None
-    graph = program.model_proto
+    model = program.model_proto
     # Torch stamps every node with source paths of the machine that exported it.
-    for node in graph.graph.node:
+    for node in model.graph.node:
         del node.metadata_props[:]
-    del graph.graph.value_info[:]
-    onnx.save(graph, str(path))
+    del model.graph.value_info[:]
+    onnx.save(model, str(path))
 
 
 @contextmanager

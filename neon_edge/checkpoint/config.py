@@ -27,7 +27,8 @@ ControlMode = Literal[
     "aerial_manip",
     "aerial_full",
 ]
-HeadType = Literal["mlp", "flow", "dit", "ensemble"]
+HeadType = Literal["mlp", "flow", "dit", "ensemble", "fast", "jepa"]
+"""The last two are ours: upstream neither trains nor reads them."""
 
 
 class BackboneSource(Struct, frozen=True):
@@ -60,6 +61,22 @@ class AudioSource(Struct, frozen=True):
     projection_dim: Annotated[int, Meta(ge=0)] = 0
     """0: as wide as the pooled features."""
     enable_speech_output: bool = True
+
+
+class FastShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """A `fast` head: an autoregressive network that writes FAST action tokens."""
+
+    hidden: Size = 256
+    layers: Size = 1
+    budget: Size = 128
+    """Tokens of a chunk at most; one that is longer is none."""
+
+
+class JepaShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """A `jepa` head: a predictor of action embeddings and their decoder."""
+
+    embedding: Size = 64
+    hidden: Size = 256
 
 
 class NeonConfig(Struct, frozen=True):
@@ -112,6 +129,8 @@ class NeonConfig(Struct, frozen=True):
     use_force: bool = False
     force_dim: Size = 6
     force_hidden: Size = 16
+    neon_edge_fast: FastShape | None = None
+    neon_edge_jepa: JepaShape | None = None
 
     @property
     def pooled_width(self) -> int:
@@ -137,6 +156,10 @@ def _width_by_name(model_id: str) -> int:
     return 2048
 
 
+OURS = ("neon_edge_fast", "neon_edge_jepa")
+"""Fields that upstream does not know: there only with the heads that need them."""
+
+
 def read_config(directory: Path) -> NeonConfig:
     """Read a checkpoint's `config.json`. Raises `ConfigWrong`."""
     return read_json(directory / FILE_NAME, NeonConfig)
@@ -148,6 +171,6 @@ def known_fields() -> set[str]:
 
 
 def as_dict(config: NeonConfig) -> dict[str, Any]:
-    """As JSON-ready values, every field written out."""
+    """As JSON-ready values, every field written out but those of heads that are not there."""
     built: dict[str, Any] = msgspec.to_builtins(config)
-    return built
+    return {key: value for key, value in built.items() if value is not None or key not in OURS}

@@ -14,12 +14,16 @@ from neon_edge.checkpoint.networks.encoders import Sensor
 from neon_edge.checkpoint.networks.heads import NeonHeads
 from neon_edge.checkpoint.refuse import refuse_impossible
 from neon_edge.checkpoint.weights import FILE_NAME, fill, read_weights
+from neon_edge.engine.action_tokens import PROCESSOR, TOKENIZER, ActionTokens, open_action_tokens
 from neon_edge.engine.files import sha256_file
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
 
 PICTURE = 224
 """Side of depth maps and segmentations unless a recipe says otherwise, pixels."""
+
+ACTION_TOKENIZER = "action_tokenizer"
+"""Folder of a `fast` checkpoint: tokenizer.json and processor_config.json, as published."""
 
 _RELATIVE = "action_head.inner_head."
 
@@ -35,6 +39,16 @@ class Checkpoint:
     weights_sha256: str
     set_aside: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of the file that no action depends on here: backbone, Whisper, speech output."""
+    tokens: ActionTokens | None = None
+    """What a `fast` head writes in."""
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Of the action tokenizer and its settings; empty where there is none."""
+        if self.tokens is None:
+            return ""
+        folder = self.directory / ACTION_TOKENIZER
+        return sha256_file(folder / TOKENIZER) + sha256_file(folder / PROCESSOR)
 
     @property
     def columns(self) -> list[str]:
@@ -93,10 +107,13 @@ def load_checkpoint(directory: Path, picture: int = PICTURE) -> Checkpoint:
     others = {name: weights.pop(name) for name in list(weights) if name.startswith(aside)}
     _refuse_trained_backbone(config, others)
     relative = any(name.startswith(_RELATIVE) for name in weights)
-    module = NeonHeads(config, actions, picture, relative)
+    tokens = None
+    if config.action_head_type == "fast":
+        tokens = open_action_tokens(directory / ACTION_TOKENIZER, config.steps, actions.action_dim)
+    module = NeonHeads(config, actions, picture, relative, tokens)
     fill(module, weights, path)
     module.eval().requires_grad_(False)
-    return Checkpoint(directory, config, actions, module, sha256_file(path), others)
+    return Checkpoint(directory, config, actions, module, sha256_file(path), others, tokens)
 
 
 def _set_aside(config: NeonConfig) -> tuple[str, ...]:

@@ -22,6 +22,14 @@ def refuse_impossible(config: NeonConfig, actions: ActionSpace) -> None:
         _refuse_uneven("flow_hidden_dim", config.flow_hidden_dim, 4)
     if config.audio is not None and config.audio.enabled:
         _refuse_audio(config)
+    for head, shape in (("fast", config.neon_edge_fast), ("jepa", config.neon_edge_jepa)):
+        if (config.action_head_type == head) != (shape is not None):
+            raise ConfigWrong(
+                f"neon_edge_{head} belongs to heads of type {head!r}, and they to it",
+                f"action_head_type {config.action_head_type!r}, neon_edge_{head} "
+                f"{'missing' if shape is None else 'given'}",
+                "write both into config.json, or neither",
+            )
 
 
 def separate_widths(config: NeonConfig, actions: ActionSpace) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field, structs
 
+from neon_edge.engine.fast import FastManifest
 from neon_edge.engine.geometry import AudioGeometry, ImageGeometry
 from neon_edge.errors import ConfigWrong
 
@@ -127,18 +128,6 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
         return self.weights.startswith("random:")
 
 
-class FastManifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the tokens of a `fast` head become a chunk: see `engine.action_tokens`."""
-
-    tokenizer: str
-    """A tokenizers JSON file beside the manifest."""
-    tokenizer_sha256: str
-    scale: float
-    min_token: int
-    budget: int
-    """Tokens of a chunk at most."""
-
-
 class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """The action heads on one backbone."""
 
@@ -174,6 +163,11 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
         """All parts, in the order in which they run; the guided ones behind."""
         last = [] if self.step_part is None else [self.step_part]
         return [*self.slow_parts, self.part, *last, *self.guided_parts]
+
+    @property
+    def files(self) -> list[str]:
+        """What they need beside their graphs and plans."""
+        return [] if self.fast is None else [self.fast.tokenizer]
 
     def with_parts(self, parts: list[Part]) -> HeadsManifest:
         """The same heads with other `parts`, such as compiled ones, in the same order."""

@@ -5,11 +5,22 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+from neon_edge.engine.action_tokens import ActionTokens
+from neon_edge.engine.byte_pairs import BytePairs
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.files import sha256_file
-from neon_edge.engine.manifest import EngineKind, HeadsManifest, Machine, Manifest, Part
+from neon_edge.engine.manifest import (
+    EngineKind,
+    FastManifest,
+    HeadsManifest,
+    Machine,
+    Manifest,
+    Part,
+)
+from neon_edge.engine.selective import SelectiveEngine
+from neon_edge.engine.spelling import SpellingEngine
 from neon_edge.engine.staged import StagedEngine
 from neon_edge.errors import ConfigWrong, PlanUnfit
 
@@ -190,10 +201,12 @@ def open_heads_engine(
     *,
     urgent: bool = False,
     guided: bool = False,
+    moved: float = 0.0,
 ) -> Engine:
     """The heads as one engine on one thread: pooled features, joints, sensors, noise -> `chunk`.
 
-    `guided` gives an `EulerEngine`; raises `ConfigWrong` where the heads cannot be guided.
+    `guided` gives an `EulerEngine`; raises `ConfigWrong` where the heads cannot be guided. `moved`
+    is a `SelectiveEngine`'s threshold, where they have one.
     """
 
     def opened(part: Part) -> Engine:
@@ -208,9 +221,26 @@ def open_heads_engine(
     engine = opened(heads.part)
     if heads.slow_parts:
         engine = StagedEngine([opened(part) for part in heads.slow_parts], engine)
-    if heads.step_part is not None:
-        engine = DenoisingEngine(engine, opened(heads.step_part))
-    return engine
+    if heads.step_part is None:
+        return engine
+    step = opened(heads.step_part)
+    if heads.fast is not None:
+        fast, shape = heads.fast, engine.outputs["base"].shape
+        pairs = BytePairs(_check_tokenizer(directory, fast))
+        tokens = ActionTokens(pairs, fast.scale, fast.min_token, shape[1], shape[2])
+        return SpellingEngine(engine, step, tokens, fast.budget)
+    if heads.head_type == "jepa":
+        return SelectiveEngine(engine, step, moved)
+    return DenoisingEngine(engine, step)
+
+
+def _check_tokenizer(directory: Path, fast: FastManifest) -> Path:
+    path = directory / fast.tokenizer
+    if not path.is_file() or sha256_file(path) != fast.tokenizer_sha256:
+        raise PlanUnfit(
+            "the heads' action tokenizer is missing or has changed", str(path), _REBUILD
+        )
+    return path
 
 
 def _check_guided(heads: HeadsManifest) -> None:

@@ -79,6 +79,13 @@ class HeadNetwork:
 
     def run(self, features: Features, position: Float32) -> Float32:
         """One inference on `features` and joint positions in the robot's order; gives `chunk`."""
+        self.fill(features, position)
+        self.engine.start()
+        self.engine.wait()
+        return self.chunk
+
+    def fill(self, features: Features, position: Float32) -> None:
+        """Hand the engine its inputs, for who runs it piece by piece."""
         if features.sequence != self._sequence:
             self._pooled[0] = features.pooled
             self._sequence = features.sequence
@@ -90,9 +97,6 @@ class HeadNetwork:
             if self._has_base:
                 # Nothing measures base velocity here, so the last one wanted stands in for it.
                 self._joints[0, driven:] = self._base
-        self.engine.start()
-        self.engine.wait()
-        return self.chunk
 
     def setpoint(self, row: Float32, features: Features, at_ns: int) -> Setpoint:
         """One row (columns,) as a setpoint in the robot's order; undriven joints keep 0.

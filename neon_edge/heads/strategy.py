@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.config.robot import RobotConfig
+from neon_edge.engine.spelling import SpellingEngine
+from neon_edge.errors import ConfigWrong
 from neon_edge.heads.chunk import ChunkHeads
 from neon_edge.heads.ensemble import EnsembleHeads
 from neon_edge.heads.fresh import FreshHeads
 from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
+from neon_edge.heads.spelled import SpelledHeads
 from neon_edge.types import Features, JointState, Setpoint
 
 HISTORY_S = 2.0
@@ -34,6 +37,10 @@ class Heads(Protocol):
 def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
     """The strategy that the robot file names. Raises `ConfigWrong` for heads without it."""
     depth = round(HISTORY_S * robot.rate_hz)
+    if isinstance(network.engine, SpellingEngine):
+        _check_spelled(robot)
+        joints, tokens = len(robot.joints), robot.heads.tokens
+        return SpelledHeads(network, network.engine, tokens, joints, depth)
     match robot.heads.strategy:
         case "fresh":
             return FreshHeads(network)
@@ -43,3 +50,12 @@ def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
             return EnsembleHeads(network, robot.heads.decay)
         case "rtc":
             return GuidedHeads(network, robot.heads, len(robot.joints), depth)
+
+
+def _check_spelled(robot: RobotConfig) -> None:
+    if robot.heads.strategy != "chunk":
+        raise ConfigWrong(
+            "heads that write a chunk token by token can only replay it",
+            f"strategy = {robot.heads.strategy!r} wants a chunk within a tick",
+            'choose strategy = "chunk" in [heads]',
+        )

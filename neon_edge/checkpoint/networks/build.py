@@ -7,10 +7,20 @@ from torch import Tensor, nn
 from neon_edge.checkpoint.config import HeadType, NeonConfig
 from neon_edge.checkpoint.networks.dit import DitHead
 from neon_edge.checkpoint.networks.ensemble import EnsembleHead
+from neon_edge.checkpoint.networks.fast import FastHead
 from neon_edge.checkpoint.networks.flow import FlowHead
+from neon_edge.checkpoint.networks.jepa import JepaHead
 from neon_edge.checkpoint.networks.mlp import ChunkingHead, MlpDecoder, SeparateHeads, SingleHead
+from neon_edge.engine.action_tokens import ActionTokens
 
-DRAWS: dict[HeadType, int] = {"mlp": 0, "flow": 1, "dit": 1, "ensemble": 2}
+DRAWS: dict[HeadType, int] = {
+    "mlp": 0,
+    "flow": 1,
+    "dit": 1,
+    "ensemble": 2,
+    "fast": 0,
+    "jepa": 0,
+}
 """Chunks of standard normal noise that each head type starts from."""
 
 
@@ -27,8 +37,16 @@ class RelativeHead(nn.Module):
         return difference
 
 
-def action_head(config: NeonConfig, columns: int, separate: dict[str, int]) -> nn.Module:
-    """Build it with the widths of `config`; `separate` gives each separate head's outputs."""
+def action_head(
+    config: NeonConfig,
+    columns: int,
+    separate: dict[str, int],
+    tokens: ActionTokens | None = None,
+) -> nn.Module:
+    """Build it with the widths of `config`; `separate` gives each separate head's outputs.
+
+    `tokens` is what a `fast` head writes in.
+    """
     match config.action_head_type:
         case "mlp" if config.use_separate_heads:
             decoders = {
@@ -49,7 +67,15 @@ def action_head(config: NeonConfig, columns: int, separate: dict[str, int]) -> n
                 _flow(config, columns, cross=False),
                 _dit(config, columns, config.flow_num_denoise_steps),
             )
-    raise AssertionError(config.action_head_type)
+    return _of_ours(config, columns, tokens)
+
+
+def _of_ours(config: NeonConfig, columns: int, tokens: ActionTokens | None) -> nn.Module:
+    width, fast, jepa = config.pooled_width, config.neon_edge_fast, config.neon_edge_jepa
+    if fast is not None and tokens is not None:
+        return FastHead(width, tokens, fast.hidden, fast.layers, fast.budget)
+    assert jepa is not None
+    return JepaHead(width, columns, config.num_action_steps, jepa.embedding, jepa.hidden)
 
 
 def _decoder(config: NeonConfig, outputs: int) -> ChunkingHead | MlpDecoder:

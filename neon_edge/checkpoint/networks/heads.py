@@ -11,6 +11,7 @@ from neon_edge.checkpoint.networks.blocks import numbered
 from neon_edge.checkpoint.networks.build import DRAWS, RelativeHead, action_head
 from neon_edge.checkpoint.networks.encoders import VectorEncoder, declared_sensors, sensor_encoder
 from neon_edge.checkpoint.refuse import separate_widths
+from neon_edge.engine.action_tokens import ActionTokens
 
 
 class NeonHeads(nn.Module):
@@ -24,7 +25,12 @@ class NeonHeads(nn.Module):
     half_range: Tensor
 
     def __init__(
-        self, config: NeonConfig, actions: ActionSpace, picture: int, relative: bool = False
+        self,
+        config: NeonConfig,
+        actions: ActionSpace,
+        picture: int,
+        relative: bool = False,
+        tokens: ActionTokens | None = None,
     ) -> None:
         super().__init__()
         self.relative = relative
@@ -41,7 +47,8 @@ class NeonHeads(nn.Module):
             self.add_module(sensor.module, sensor_encoder(sensor))
             fused += sensor.width
         self.fusion = numbered(_0=nn.Linear(fused, width), _1=nn.GELU())
-        head = action_head(config, actions.action_dim, separate_widths(config, actions))
+        widths = separate_widths(config, actions)
+        head = action_head(config, actions.action_dim, widths, tokens)
         self.action_head = RelativeHead(head) if relative else head
         self.register_buffer("middle", torch.tensor(actions.middle), persistent=False)
         self.register_buffer("half_range", torch.tensor(actions.half_range), persistent=False)
