@@ -74,6 +74,7 @@ def export_heads(
         guided_parts=[_part(graph, directory) for graph in graphs.guided],
         noise=None if noise is None else TensorSpec("noise", list(noise)),
         random=checkpoint.random,
+        prefix_rows=actions.neon_edge_prefix_rows,
         fast=_fast(checkpoint, directory),
     )
 

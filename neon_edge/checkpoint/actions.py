@@ -18,7 +18,7 @@ BASE_VELOCITY = ("base_vx", "base_vy", "base_omega")
 
 
 class ActionSpace(Struct, frozen=True):
-    """The file as upstream writes it, and one field of ours that upstream never reads."""
+    """The file as upstream writes it, and fields of ours that upstream never reads."""
 
     mode: ControlMode
     include_locomotion: bool
@@ -28,6 +28,9 @@ class ActionSpace(Struct, frozen=True):
     joint_names: list[str]
     neon_edge_demo_seed: int | None = None
     """Set by `scripts/make_checkpoint.py`: these weights are random and were never trained."""
+    neon_edge_prefix_rows: int = 0
+    """Written by who trained a flow to continue given rows: how many first rows at most stayed
+    clean in training (arXiv 2512.05964)."""
 
     @property
     def joints(self) -> tuple[JointLimits, ...]:
@@ -90,6 +93,7 @@ def read_actions(directory: Path, config: NeonConfig) -> ActionSpace:
                 f"{path}: {_first_difference(stated, expected)} by config.json",
                 "the two files come from different checkpoints; copy the directory again",
             )
+    _check_prefix(path, actions.neon_edge_prefix_rows, config)
     if not all(math.isfinite(limit) and limit > 0 for limit in actions.locomotion_limits):
         raise ConfigWrong(
             "locomotion_limits must be three positive numbers",
@@ -97,6 +101,21 @@ def read_actions(directory: Path, config: NeonConfig) -> ActionSpace:
             "save the checkpoint again",
         )
     return actions
+
+
+def _check_prefix(path: Path, rows: int, config: NeonConfig) -> None:
+    if rows and config.action_head_type != "flow":
+        raise ConfigWrong(
+            "only a flow can have been trained to continue given rows",
+            f"{path}: neon_edge_prefix_rows = {rows}, action head {config.action_head_type!r}",
+            "remove the field, or correct config.json",
+        )
+    if not 0 <= rows < config.steps:
+        raise ConfigWrong(
+            "neon_edge_prefix_rows must leave rows to make",
+            f"{path}: {rows} of {config.steps} rows",
+            "write how many rows at most stayed clean in training",
+        )
 
 
 def _first_difference(stated: object, expected: object) -> str:

@@ -21,8 +21,11 @@ Pull = Callable[[Float32], Float32]
 class Guide(Protocol):
     """What may bend a flow on its way."""
 
-    def begin(self, base: Float32, gain: Float32) -> None:
-        """A chunk = base + gain * tanh(x) is about to be integrated; all (1, steps, columns)."""
+    def begin(self, base: Float32, gain: Float32, x: Float32) -> None:
+        """A chunk = base + gain * tanh(x) is about to be integrated from `x`, which may be changed.
+
+        All are (1, steps, columns).
+        """
 
     def correction(self, x: Float32, velocity: Float32, time: float, pull: Pull) -> Float32:
         """What to add to `velocity` at `x` and `time` in [0, 1); all (1, steps, columns)."""
@@ -57,9 +60,9 @@ class EulerEngine:
         """Run to the end: every step waits for the one before."""
         self._condition.start()
         self._condition.wait()
-        if self.guide is not None:
-            self.guide.begin(self.outputs["base"], self.outputs["gain"])
         np.copyto(self._latent, self._noise)
+        if self.guide is not None:
+            self.guide.begin(self.outputs["base"], self.outputs["gain"], self._latent)
         for at in range(len(self._modulation)):
             self._step(at)
         np.tanh(self._latent, out=self._chunk)

@@ -155,6 +155,8 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """Standard normal, drawn by the host, where the heads sample."""
     guided_parts: list[Part] = field(default_factory=list)
     """A flow's condition, velocity and pull-back, in place of `part` where the host guides it."""
+    prefix_rows: int = 0
+    """First rows of a chunk that a flow was trained to continue when given; 0: it was not."""
     fast: FastManifest | None = None
     """Only with `fast` heads."""
 

@@ -38,6 +38,8 @@ class HeadNetwork:
         self.driven = driven_joints(manifest.joint_names, joint_names)
         """Where each of the checkpoint's joints stands in the robot's order."""
         self.steps = manifest.steps
+        self.prefix_rows = manifest.prefix_rows
+        """Rows that a flow was trained to continue when given."""
         self.columns = len(manifest.joint_names) + (BASE if manifest.base_velocity else 0)
         self._check_shapes()
         self._pooled = engine.inputs["pooled"]

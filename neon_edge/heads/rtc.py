@@ -23,7 +23,7 @@ _INSIDE = 1.0 - 1e-6
 
 def check_envelope(steps: int, delay: int, executed: int) -> None:
     """Raise `ConfigWrong` unless delay <= executed <= steps - delay, all in ticks."""
-    if not delay <= executed <= steps - delay:
+    if not inside(steps, delay, executed):
         raise ConfigWrong(
             "real-time chunking cannot join these chunks",
             f"chunk H = {steps}, delay d = {delay}, executed s = {executed} ticks; "
@@ -31,6 +31,11 @@ def check_envelope(steps: int, delay: int, executed: int) -> None:
             'choose an execute inside it; where the delay is the backbone\'s, laid = "joints", or '
             "a faster backbone",
         )
+
+
+def inside(steps: int, delay: int, executed: int) -> bool:
+    """True if delay <= executed <= steps - delay, all in ticks."""
+    return delay <= executed <= steps - delay
 
 
 def soft_mask(steps: int, delay: int, executed: int, schedule: Schedule) -> Float32:
@@ -71,7 +76,7 @@ class Guidance:
         self._beta = beta
         self._exact = exact
 
-    def begin(self, base: Float32, gain: Float32) -> None:
+    def begin(self, base: Float32, gain: Float32, x: Float32) -> None:
         """Say the old chunk in the new one's terms: a state-relative head has moved its base."""
         if not np.array_equal(base[0], self._base):
             self._target = rebased(self._target, self._base, base[0], gain[0])

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from neon_edge.config.robot import RobotConfig
-from neon_edge.engine.spelling import SpellingEngine
-from neon_edge.errors import ConfigWrong
+from neon_edge.heads.blend import Blended
 from neon_edge.heads.chunk import ChunkHeads
 from neon_edge.heads.ensemble import EnsembleHeads
 from neon_edge.heads.fresh import FreshHeads
 from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
-from neon_edge.heads.spelled import SpelledHeads
+from neon_edge.heads.prefix import PrefixHeads
 from neon_edge.types import Features, JointState, Setpoint
 
+STEPPED = ("rtc", "prefix")
+"""Strategies that reach into a flow's steps, so that its engine must be opened guided."""
 HISTORY_S = 2.0
 """Older vision than this holds the robot long before."""
 
@@ -35,12 +37,17 @@ class Heads(Protocol):
 
 
 def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
-    """The strategy that the robot file names. Raises `ConfigWrong` for heads without it."""
+    """The strategy that the robot file names, blended where features change.
+
+    Raises `ConfigWrong` for heads without it.
+    """
+    heads = _chosen(robot, network)
+    ticks = round(robot.heads.blend_s * robot.rate_hz)
+    return Blended(heads, ticks, len(robot.joints)) if ticks > 1 else heads
+
+
+def _chosen(robot: RobotConfig, network: HeadNetwork) -> Heads:
     depth = round(HISTORY_S * robot.rate_hz)
-    if isinstance(network.engine, SpellingEngine):
-        _check_spelled(robot)
-        joints, tokens = len(robot.joints), robot.heads.tokens
-        return SpelledHeads(network, network.engine, tokens, joints, depth)
     match robot.heads.strategy:
         case "fresh":
             return FreshHeads(network)
@@ -50,12 +57,29 @@ def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
             return EnsembleHeads(network, robot.heads.decay)
         case "rtc":
             return GuidedHeads(network, robot.heads, len(robot.joints), depth)
+        case "prefix":
+            return PrefixHeads(network, robot.heads, len(robot.joints), depth)
 
 
-def _check_spelled(robot: RobotConfig) -> None:
-    if robot.heads.strategy != "chunk":
-        raise ConfigWrong(
-            "heads that write a chunk token by token can only replay it",
-            f"strategy = {robot.heads.strategy!r} wants a chunk within a tick",
-            'choose strategy = "chunk" in [heads]',
-        )
+def refuse_backbone(heads: Heads, features: Features, rate_hz: float) -> None:
+    """Raise `ConfigWrong` if the backbone is too slow for the strategy, by its first features.
+
+    To be asked before anything moves. Its delay is from picture to publication, in ticks begun.
+    """
+    guided = heads.inner if isinstance(heads, Blended) else heads
+    if isinstance(guided, GuidedHeads):
+        behind_s = (features.published_ns - features.captured_ns) / 1e9
+        guided.refuse_delay(max(math.ceil(behind_s * rate_hz), 1))
+
+
+def warnings_of(heads: Heads) -> list[str]:
+    """What a person should know of how the strategy fared, in sentences."""
+    guided = heads.inner if isinstance(heads, Blended) else heads
+    if isinstance(guided, GuidedHeads) and guided.outside is not None:
+        steps, delay, executed = guided.outside
+        return [
+            f"{guided.name} left its envelope {guided.left} times, the last with chunk "
+            f"H = {steps}, delay d = {delay}, executed s = {executed} ticks; "
+            'played as laid = "joints"'
+        ]
+    return []

@@ -19,7 +19,13 @@ from neon_edge.engine.plan import open_heads_engine
 from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.network import HeadNetwork
-from neon_edge.heads.strategy import Heads, open_strategy
+from neon_edge.heads.strategy import (
+    STEPPED,
+    Heads,
+    open_strategy,
+    refuse_backbone,
+    warnings_of,
+)
 from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.health import HealthWatch, StopFlag
@@ -42,10 +48,8 @@ WARM_UP_RUNS = 50
 
 def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Heads:
     """The heads on their engine, warmed up, so that no tick pays for the first run."""
-    guided = robot.heads.strategy == "rtc"
-    engine = open_heads_engine(
-        directory, manifest.heads, manifest.machine, guided=guided, moved=robot.heads.moved
-    )
+    guided = robot.heads.strategy in STEPPED
+    engine = open_heads_engine(directory, manifest.heads, manifest.machine, guided=guided)
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
     choice, kept = robot.heads, robot.heads.noise == "start"
     network = HeadNetwork(
@@ -90,8 +94,10 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         ring = opened.enter_context(TickRing.open_writer(spec.ticks))
         before = read_note(spec.control_log)
         write_note(spec.control_log, ControlNote(state="starting"))
-        if first_features(slot, clock, stop) is None:
+        first = first_features(slot, clock, stop)
+        if first is None:
             return
+        refuse_backbone(heads, first, spec.robot.rate_hz)
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
         measured, at_ns = robot.measure(), clock.now_ns()
@@ -125,6 +131,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
                 stopping_motion(ticker, stages, round(spec.robot.stop_s * spec.robot.rate_hz))
         finally:
             robot.disable()
+            had.warnings.extend(warnings_of(heads))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 

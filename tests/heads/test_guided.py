@@ -14,9 +14,10 @@ from neon_edge.engine.contract import Array
 from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.manifest import HeadsManifest, Part
 from neon_edge.errors import ConfigWrong
+from neon_edge.heads.blend import Blended
 from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
-from neon_edge.heads.strategy import open_strategy
+from neon_edge.heads.strategy import open_strategy, refuse_backbone, warnings_of
 from neon_edge.types import Features, JointState
 
 STEPS, EULER = 16, 4
@@ -103,6 +104,11 @@ def play(heads: GuidedHeads, features: Features | None, ticks: range) -> np.ndar
     return np.array(rows)
 
 
+def conditions(engine: EulerEngine) -> int:
+    assert isinstance(engine._condition, Stub)
+    return engine._condition.runs
+
+
 def latent(engine: EulerEngine) -> np.ndarray:
     return engine.outputs["latent"][0].copy()
 
@@ -115,8 +121,7 @@ def test_without_features_there_is_nothing_to_want() -> None:
 def test_a_chunk_is_played_for_execute_ticks_and_then_made_again() -> None:
     heads, engine = guided(execute=5)
     play(heads, seen(0.3, 1), range(11))
-    assert isinstance(engine._condition, Stub)
-    assert engine._condition.runs == 3
+    assert conditions(engine) == 3
 
 
 def test_setpoints_are_the_chunk_rows_in_order() -> None:
@@ -154,13 +159,35 @@ def test_laid_at_the_picture_the_delay_is_counted() -> None:
     assert played[0] == pytest.approx(0.25 + 2 * np.tanh(new[5]), abs=1e-6)
 
 
-def test_laid_at_the_picture_a_slow_backbone_is_refused_with_the_numbers() -> None:
+def test_laid_at_the_picture_a_slow_backbone_is_refused_before_anything_moves() -> None:
     heads, _ = guided(laid="picture")
-    play(heads, None, range(9))
-    play(heads, seen(0.5, 1, 0.5), range(9, 18))
+    late = Features(np.zeros(4, np.float32), 0, 8 * TICK_NS + 1, 1, 1)
     with pytest.raises(ConfigWrong, match="cannot join") as refused:
-        play(heads, seen(-0.5, 2, 9.5), range(18, 19))
+        refuse_backbone(Blended(heads, 10, 2), late, 50.0)
     assert "H = 16, delay d = 9, executed s = 9" in refused.value.facts
+    refuse_backbone(heads, Features(late.pooled, 0, 8 * TICK_NS, 1, 1), 50.0)
+    refuse_backbone(guided()[0], late, 50.0)
+
+
+def test_a_backbone_that_slows_down_is_played_at_the_joints_and_counted() -> None:
+    heads, engine = guided(laid="picture", execute=4)
+    play(heads, None, range(5))
+    play(heads, seen(0.5, 1, 0.5), range(5, 10))
+    assert warnings_of(heads) == []
+    old, runs = latent(engine)[15:], conditions(engine)
+    # The picture of tick 3 at tick 15: twelve ticks of delay, where H = 16 allows eight.
+    play(heads, seen(-0.5, 2, 3.5), range(15, 16))
+    assert heads.left == 1 and heads.starved == 0
+    assert latent(engine)[0] == pytest.approx(old[0], abs=0.2)
+    played = play(heads, seen(-0.5, 2, 3.5), range(16, 25))
+    assert conditions(engine) == runs + 3  # at 15, 19 and 23: every `execute` ticks
+    assert np.isfinite(played).all() and heads.starved == 0
+    [said] = warnings_of(Blended(heads, 10, 2))
+    assert "1 times" in said and "H = 16, delay d = 12, executed s = 12" in said
+    # Fast again, it is laid at its picture again.
+    play(heads, seen(0.5, 3, 23.5), range(25, 26))
+    play(heads, seen(0.5, 3, 23.5), range(26, 31))
+    assert conditions(engine) == runs + 4 and heads.left == 1
 
 
 @pytest.mark.parametrize("execute", [16, 40])
@@ -186,7 +213,8 @@ def test_a_nan_does_not_stay() -> None:
 
 def test_it_is_chosen_in_the_robot_file_and_refuses_a_head_it_cannot_guide() -> None:
     robot = msgspec.structs.replace(load_robot("sim"), heads=HeadsChoice(strategy="rtc"))
-    assert isinstance(open_strategy(robot, network(contracting())), GuidedHeads)
+    blended = open_strategy(robot, network(contracting()))
+    assert isinstance(blended, Blended) and isinstance(blended.inner, GuidedHeads)
     plain = Stub({"pooled": (1, 4), "joints": (1, 2)}, {"chunk": CHUNK}, lambda *_: None)
     with pytest.raises(ConfigWrong, match="needs a flow"):
         open_strategy(robot, network(plain))

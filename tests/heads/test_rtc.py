@@ -136,7 +136,7 @@ def lerobot(field: Field, noise: Array, target: Array, mask: Array, bound: float
 def ours(field: Field, noise: Array, target: Array, mask: Array, beta: float, exact: bool) -> Array:
     base = np.zeros_like(target)
     guide = Guidance(target, base, mask, beta, exact)
-    guide.begin(base[None], base[None] + 1)
+    guide.begin(base[None], base[None] + 1, noise[None])
     x = noise[None].astype(np.float64)
     for k in range(EULER):
         here, time = x, k / EULER

@@ -101,7 +101,7 @@ def test_every_strategy_keeps_the_contract(which: int) -> None:
 @pytest.mark.parametrize("which", range(3))
 def test_every_strategy_can_be_chosen_in_a_robot_file(which: int) -> None:
     name = ("fresh", "chunk", "ensemble")[which]
-    choice = HeadsChoice(strategy=name)  # type: ignore[arg-type]
+    choice = HeadsChoice(strategy=name, blend_s=0)  # type: ignore[arg-type]
     robot = msgspec.structs.replace(load_robot("sim"), heads=choice)
     assert type(open_strategy(robot, network(Ramp()))) is type(strategies(Ramp())[which])
 
