@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.config.robot import RobotConfig
+from neon_edge.engine.spelling import SpellingEngine
+from neon_edge.errors import ConfigWrong
 from neon_edge.heads.blend import Blended
 from neon_edge.heads.chunk import ChunkHeads
 from neon_edge.heads.ensemble import EnsembleHeads
@@ -16,6 +18,7 @@ from neon_edge.heads.fresh import FreshHeads
 from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.prefix import PrefixHeads
+from neon_edge.heads.spelled import SpelledHeads
 from neon_edge.types import Features, JointState, Setpoint
 
 STEPPED = ("rtc", "prefix")
@@ -48,6 +51,10 @@ def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
 
 def _chosen(robot: RobotConfig, network: HeadNetwork) -> Heads:
     depth = round(HISTORY_S * robot.rate_hz)
+    if isinstance(network.engine, SpellingEngine):
+        _check_spelled(robot)
+        joints, tokens = len(robot.joints), robot.heads.tokens
+        return SpelledHeads(network, network.engine, tokens, joints, depth)
     match robot.heads.strategy:
         case "fresh":
             return FreshHeads(network)
@@ -83,3 +90,12 @@ def warnings_of(heads: Heads) -> list[str]:
             'played as laid = "joints"'
         ]
     return []
+
+
+def _check_spelled(robot: RobotConfig) -> None:
+    if robot.heads.strategy != "chunk":
+        raise ConfigWrong(
+            "heads that write a chunk token by token can only replay it",
+            f"strategy = {robot.heads.strategy!r} wants a chunk within a tick",
+            'choose strategy = "chunk" in [heads]',
+        )

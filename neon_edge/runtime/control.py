@@ -49,7 +49,9 @@ WARM_UP_RUNS = 50
 def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Heads:
     """The heads on their engine, warmed up, so that no tick pays for the first run."""
     guided = robot.heads.strategy in STEPPED
-    engine = open_heads_engine(directory, manifest.heads, manifest.machine, guided=guided)
+    engine = open_heads_engine(
+        directory, manifest.heads, manifest.machine, guided=guided, moved=robot.heads.moved
+    )
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
     choice, kept = robot.heads, robot.heads.noise == "start"
     network = HeadNetwork(
