@@ -46,9 +46,10 @@ class Preprocessor:
         blocks = planes.reshape(3, down, merge, patch, across, merge, patch)
         ordered = blocks.transpose(1, 4, 2, 5, 0, 3, 6)
         target = out.reshape(down, across, merge, merge, 3, geometry.temporal, patch, patch)
+        target[:, :, :, :, :, 0] = ordered
         # A still picture is every temporal slice of its patch.
-        for part in range(geometry.temporal):
-            target[:, :, :, :, :, part] = ordered
+        for part in range(1, geometry.temporal):
+            target[:, :, :, :, :, part] = target[:, :, :, :, :, 0]
 
     def _exact_planes(self, image: UInt8) -> Float32:
         planes = self._planes
