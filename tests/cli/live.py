@@ -83,14 +83,16 @@ class Live:
     def until_ticking(self) -> None:
         """Return once the control process has written that it runs."""
         self.child("neon_edge.runtime.control")
-        until = CLOCK.now_ns() + 30 * 10**9
+        until = CLOCK.now_ns() + 90 * 10**9
         while CLOCK.now_ns() < until and self.run.poll() is None:
             for note in Path("/dev/shm").glob(f"neon-edge-{self.run.pid}-*/control.json"):
                 spec = note.with_name("run.json")
                 if '"running"' in note.read_text() and spec.exists():
                     return
             wait_s(0.05)
-        raise AssertionError(self.run.communicate()[1])
+        # One that lives on would never let go of its pipes.
+        ended = self.run.poll() is not None
+        raise AssertionError(self.run.communicate()[1] if ended else "90 s, and it does not tick")
 
     @property
     def directory(self) -> Path:
