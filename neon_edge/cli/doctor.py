@@ -60,7 +60,7 @@ def _checks(options: argparse.Namespace) -> list[Check]:
 
 def _motors(robot: RobotConfig) -> list[Check]:
     with ExitStack() as opened:
-        if any(bus.channel == "sim" for bus in robot.buses):
+        if robot.emulated:
             body = opened.enter_context(start_sim(robot, opened.enter_context(RunDirectory())))
             robot = with_channels(robot, body.channels)
         return list(motors(robot, MonotonicClock()))

@@ -53,7 +53,7 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace, beside: Beside = 
         spec, manifest = prepare(robot, directory, options.seconds, options.backbone_threads)
         spec = msgspec.structs.replace(spec, record=options.record is not None)
         body: Simulation | None = None
-        if any(bus.channel == "sim" for bus in robot.buses):
+        if robot.emulated:
             body = start_sim(robot, directory)
             opened.callback(body.stop)
             robot = with_channels(robot, body.channels)

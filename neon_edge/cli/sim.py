@@ -12,6 +12,7 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.config import load_robot
 from neon_edge.sim.faults import load_faults
 from neon_edge.sim.launch import simulated, start_sim
+from neon_edge.sim.state import BASE_CHANNEL
 
 POLL_NS = 200_000_000
 
@@ -42,7 +43,8 @@ def main(options: argparse.Namespace) -> int:
         else:
             for bus, channel in sim.channels.items():
                 joints = sum(joint.bus == bus for joint in robot.joints)
-                print(f"{bus:<16}{channel:<40}{joints:>3} joints", flush=True)
+                moves = "velocities" if bus == BASE_CHANNEL else f"{joints:>3} joints"
+                print(f"{bus:<16}{channel:<40}{moves}", flush=True)
             print("put these channels into a robot file; Ctrl-C ends", file=sys.stderr)
         try:
             while end_ns is None or clock.now_ns() < end_ns:

@@ -18,7 +18,7 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing
 from neon_edge.sim.dynamics import Float64
-from neon_edge.sim.state import FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
+from neon_edge.sim.state import BASE_CHANNEL, FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
 from neon_edge.types import Int64
 
 START_NS = 20_000_000_000
@@ -41,7 +41,7 @@ class Simulation:
         self._rundir = rundir
         self._state = state
         self.channels = channels
-        """Bus name to what its `channel` must be."""
+        """Bus name to what its `channel` must be; the base's is called `BASE_CHANNEL`."""
 
     @property
     def pid(self) -> int:
@@ -63,6 +63,22 @@ class Simulation:
     def positions(self) -> Float64:
         """Joint positions (joints,) in rad: the truth, not what the bus says."""
         return np.array(self._state.position)
+
+    def base_taken(self, sent: int) -> int:
+        """Velocities that the base followed, once the last of `sent` had time to arrive."""
+        clock = MonotonicClock()
+        give_up_ns = clock.now_ns() + SETTLE_NS
+        while int(self._state.base_counts[0]) < sent and clock.now_ns() < give_up_ns:
+            clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+        return int(self._state.base_counts[0])
+
+    def base_pose(self) -> Float64:
+        """x m, y m, heading rad: where the base has gone."""
+        return np.array(self._state.base_pose)
+
+    def base_velocity(self) -> Float64:
+        """Forward m/s, sideways m/s, turn rad/s: the truth."""
+        return np.array(self._state.base_velocity)
 
     def drives(self) -> list[str]:
         """What each motor's torque is for, by joint: "holds", "damps" or "limp"."""
@@ -150,15 +166,20 @@ def start_sim(config: RobotConfig, rundir: Path, faults: str = "") -> Simulation
 
 
 def simulated(config: RobotConfig) -> RobotConfig:
-    """The same robot with every bus emulated."""
-    everywhere = with_channels(config, dict.fromkeys((bus.name for bus in config.buses), "sim"))
+    """The same robot with every bus emulated, and its base."""
+    names = [*(bus.name for bus in config.buses), BASE_CHANNEL]
+    everywhere = with_channels(config, dict.fromkeys(names, "sim"))
     return msgspec.structs.replace(everywhere, simulated=True)
 
 
 def with_channels(config: RobotConfig, channels: dict[str, str]) -> RobotConfig:
-    """The same robot with its buses on other channels; buses not named keep theirs."""
+    """The same robot with buses and base on other channels; what is not named keeps its own."""
     buses = [
         msgspec.structs.replace(bus, channel=channels.get(bus.name, bus.channel))
         for bus in config.buses
     ]
-    return msgspec.structs.replace(config, buses=buses)
+    base = config.base
+    if base is not None:
+        channel = channels.get(BASE_CHANNEL, base.channel)
+        base = msgspec.structs.replace(base, channel=channel)
+    return msgspec.structs.replace(config, buses=buses, base=base)

@@ -22,11 +22,12 @@ import msgspec
 from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import CanBus, RobotConfig, load_robot
 from neon_edge.errors import NeonEdgeError
+from neon_edge.sim.base import BaseServer
 from neon_edge.sim.body import Body
 from neon_edge.sim.channels import Channel, PtyChannel, SocketChannel
 from neon_edge.sim.faults import Faults, FaultyWire, MotorFaults, load_faults
 from neon_edge.sim.line import Line
-from neon_edge.sim.state import FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
+from neon_edge.sim.state import BASE_CHANNEL, FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
 
 PUBLISH_NS = 5_000_000
 """Also the longest a watchdog's trip can go unseen."""
@@ -57,6 +58,9 @@ class Simulator:
             for bus in config.buses
             if bus.name in self._lines
         }
+        self._base: BaseServer | None = None
+        if config.base is not None and config.base.channel == "sim":
+            self._base = BaseServer(config, clock)
         self._publish_ns = 0
         self._publish()
 
@@ -73,9 +77,12 @@ class Simulator:
     def turn(self) -> None:
         """Wait for bytes, for bytes to have passed, or for the next publication; then serve."""
         owners = self._listening()
-        readable = select.select(list(owners), [], [], self._wait_s())[0]
+        on_base = [] if self._base is None else [self._base.descriptor()]
+        readable = select.select([*owners, *on_base], [], [], self._wait_s())[0]
         now_ns = self._clock.now_ns()
-        for descriptor in readable:
+        if self._base is not None:
+            self._base.serve(now_ns)
+        for descriptor in set(readable) - set(on_base):
             self._take(owners[descriptor], descriptor, now_ns)
         for name, line in self._lines.items():
             if line.next_due_ns is None or line.next_due_ns > now_ns:
@@ -110,7 +117,9 @@ class Simulator:
             self._lines[name].put(raw, now_ns)
 
     def close(self) -> None:
-        """Hang up every bus."""
+        """Hang up every bus, and the base."""
+        if self._base is not None:
+            self._base.close()
         for channel in self.channels.values():
             channel.close()
             place = Path(channel.name.removeprefix("unix:")).parent
@@ -129,6 +138,15 @@ class Simulator:
         self._state.received[:] = self._body.received()
         self._state.position[:] = self._body.positions()
         self._state.kp[:], self._state.kd[:] = self._body.gains()
+        if self._base is not None:
+            base = self._base.base
+            self._state.base_counts[:] = base.taken, base.refused, base.state
+            self._state.base_pose[:], self._state.base_velocity[:] = base.pose, base.velocity
+
+    def announced(self) -> dict[str, str]:
+        """Every channel by its bus's name, and the base's."""
+        named = {name: channel.name for name, channel in self.channels.items()}
+        return named if self._base is None else named | {BASE_CHANNEL: self._base.channel}
 
 
 def socket_path(rundir: Path, bus: str) -> Path:
@@ -167,9 +185,10 @@ def read_robot(path: str) -> RobotConfig:
 
 def announce(simulator: Simulator, rundir: Path) -> None:
     """Write RUNDIR/sim.json in one go, so that whoever waits for it reads all of it."""
-    channels = {name: channel.name for name, channel in simulator.channels.items()}
     draft = rundir / f"{READY_NAME}.new"
-    draft.write_text(json.dumps({"pid": os.getpid(), "channels": channels}), encoding="utf-8")
+    draft.write_text(
+        json.dumps({"pid": os.getpid(), "channels": simulator.announced()}), encoding="utf-8"
+    )
     draft.replace(rundir / READY_NAME)
 
 

@@ -1,4 +1,4 @@
-"""A robot's joints: brought up with every doubt removed, then one exchange a tick."""
+"""A robot's joints and base: brought up with every doubt removed, then one exchange a tick."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing, NeonEdgeError
+from neon_edge.transport.base import BaseLink, open_base
 from neon_edge.transport.bus import Bus, BusCounters, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
@@ -31,8 +32,11 @@ class Robot:
         counters: JointCounters,
         clock: Clock,
         watched: Sequence[bool],
+        base: BaseLink | None = None,
     ) -> None:
         self._clock = clock
+        self.base = base
+        """Where base velocities go, if anywhere."""
         # Those without a watchdog first: from its own enabling on, a watched chain must be fed.
         order = sorted(range(len(chains)), key=lambda k: watched[k])
         self._enabling = [chains[k] for k in order]
@@ -60,6 +64,8 @@ class Robot:
         """
         for chain in self._chains:
             chain.read(self._state)
+        if self.base is not None:
+            self.base.read(self._state)
         return self._state
 
     def write(self, command: JointCommand) -> int:
@@ -74,6 +80,8 @@ class Robot:
         sent = 0
         for chain in self._chains:
             sent += chain.write(command)
+        if self.base is not None:
+            self.base.write(command)
         return sent
 
     def measure(self) -> Float32:
@@ -112,6 +120,8 @@ class Robot:
         # The first tick must not take a robot that has just been measured for a silent one.
         self._state.position[:] = pose
         self._state.received_ns[:] = self._clock.now_ns()
+        if self.base is not None:
+            self.base.alive()
         return pose
 
     def disable(self) -> None:
@@ -120,6 +130,8 @@ class Robot:
         Raises the first failure after all buses have been tried.
         """
         failures = []
+        if self.base is not None:
+            self.base.stop()
         for chain in self._chains:
             try:
                 chain.disable()
@@ -155,8 +167,12 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
             chains.append(make_chain(bus_config, bus, placed, counters, clock, config.rate_hz))
         for chain in chains:
             chain.set_up()
+        base = open_base(config, clock)
+        if base is not None:
+            opened.callback(base.close)
+            base.set_up()
         watched = _trip_watchdogs(chains, clock)
-        robot = Robot(config, buses, chains, counters, clock, watched)
+        robot = Robot(config, buses, chains, counters, clock, watched, base)
         robot.measure()
         opened.callback(_stop, robot)
         yield robot

@@ -17,6 +17,7 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.config import Joint, RobotConfig, load_robot
 from neon_edge.errors import DeviceMissing
 from neon_edge.sim import Simulation, start_sim, with_channels
+from neon_edge.sim.state import BASE_CHANNEL
 from neon_edge.transport import open_bus
 from neon_edge.transport.protocol import damiao
 from neon_edge.types import BusFrame
@@ -161,7 +162,8 @@ def test_run_by_hand_on_a_robot_file(tmp_path: Path) -> None:
     assert wait_for((tmp_path / "sim.json").exists, 20)
     announced = msgspec.json.decode((tmp_path / "sim.json").read_bytes())
     assert announced["pid"] == child.pid
-    assert set(announced["channels"]) == {bus.name for bus in load_robot("sim").buses}
+    buses = {bus.name for bus in load_robot("sim").buses}
+    assert set(announced["channels"]) == buses | {BASE_CHANNEL}
     os.kill(child.pid, signal.SIGTERM)
     assert child.communicate()[1] == b""
     assert child.returncode == 0
