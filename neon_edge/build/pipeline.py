@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neon_edge.build.compile import Tell, compile_bundle
 from neon_edge.engine.manifest import FILE_NAME, EngineKind, read_manifest
-from neon_edge.errors import UsageWrong
+from neon_edge.errors import ConfigWrong, UsageWrong
+
+if TYPE_CHECKING:
+    from neon_edge.build.quantised_weights import QuantisedWeights
 
 BUILT = Path("engines/built")
 BUNDLE = "bundle"
@@ -38,8 +42,11 @@ def build(request: BuildRequest, tell: Tell) -> Path:
     if (given / FILE_NAME).is_file():
         out = request.out or BUILT / read_manifest(given).backbone.recipe
         return compile_bundle(given, out, request.engine, request.threads, tell)
+    published = _published(request)
     bundle = _bundle(request, tell)
-    wanted = _wanted(request)
+    if published is not None:
+        bundle = _placed(request, published, bundle, tell)
+    wanted = _wanted(request) if published is None else "none"
     if wanted == "none":
         if request.bundle_only:
             return bundle
@@ -51,6 +58,37 @@ def _wanted(request: BuildRequest) -> str:
     from neon_edge.build.recipe import load_recipe
 
     return request.precision or load_recipe(request.recipe).text.quantise.to
+
+
+def _published(request: BuildRequest) -> QuantisedWeights | None:
+    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again."""
+    from neon_edge.build.quantised_weights import QuantisedWeights
+    from neon_edge.build.recipe import load_recipe
+    from neon_edge.build.weights import open_weights
+
+    if request.checkpoint is None:
+        return None
+    source = open_weights(request.weights, load_recipe(request.recipe))
+    if not isinstance(source, QuantisedWeights):
+        return None
+    if request.precision not in ("", "none"):
+        raise ConfigWrong(
+            "these weights are quantised already",
+            f"{source.origin}: {source.checkpoint.layout.kind}, asked for {request.precision}",
+            "leave --precision away, or quantise the float checkpoint",
+        )
+    return source
+
+
+def _placed(request: BuildRequest, source: QuantisedWeights, bundle: Path, tell: Tell) -> Path:
+    """A bundle with the published codes, beside the float one that was exported from them."""
+    from neon_edge.build.quantise.published import place_published
+    from neon_edge.build.recipe import load_recipe
+
+    target = bundle.with_name(f"{bundle.name}-published")
+    settings = load_recipe(request.recipe).text.quantise
+    place_published(bundle, source.checkpoint, source.modules, settings, target, tell)
+    return target
 
 
 def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,15 +30,27 @@ class PublishedFiles:
         self._directory = directory
         self._place = _places(directory)
 
+    @property
+    def names(self) -> list[str]:
+        """Every tensor that is stored."""
+        return list(self._place)
+
     def file_of(self, name: str) -> Path:
         """The file that holds tensor `name`."""
         return self._place[name]
 
     def check(
-        self, shapes: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...], recipe: str
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        prefixes: tuple[str, ...],
+        recipe: str,
+        besides: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """Names and shapes, strictly. Raises `ConfigWrong` naming the first tensor that differs."""
-        self._check_names(shapes, prefixes, recipe)
+        """Names and shapes, strictly, of all but what is `besides`.
+
+        Raises `ConfigWrong` naming the first tensor that differs.
+        """
+        self._check_names(shapes, prefixes, recipe, besides)
         for file in sorted({self._place[name] for name in shapes}):
             with _opened(file) as tensors:
                 held = set(tensors.keys())
@@ -82,12 +94,20 @@ class PublishedFiles:
         return digest.hexdigest()
 
     def _check_names(
-        self, shapes: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...], recipe: str
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        prefixes: tuple[str, ...],
+        recipe: str,
+        besides: Callable[[str], bool],
     ) -> None:
         missing = [name for name in shapes if name not in self._place]
         if missing:
             raise _wrong(missing[0], f"not in {self._directory}{_others(missing)}", recipe)
-        unknown = [name for name in self._place if name.startswith(prefixes) and name not in shapes]
+        unknown = [
+            name
+            for name in self._place
+            if name.startswith(prefixes) and name not in shapes and not besides(name)
+        ]
         if unknown:
             facts = f"in {self._place[unknown[0]]}, unknown to the recipe{_others(unknown)}"
             raise _wrong(unknown[0], facts, recipe)
@@ -125,15 +145,20 @@ def _places(directory: Path) -> dict[str, Path]:
                     "download it again",
                 )
         return places
+    # Quantisers name their one file as they like: gptq_model-4bit-128g.safetensors.
     single = directory / SINGLE
-    if not single.exists():
+    files = [single] if single.exists() else sorted(directory.glob("*.safetensors"))
+    if not files:
         raise ConfigWrong(
             f"no weights in {directory}",
             f"neither {INDEX} nor {SINGLE}",
             "give the directory of a published checkpoint",
         )
-    with _opened(single) as tensors:
-        return dict.fromkeys(tensors.keys(), single)
+    places = {}
+    for file in files:
+        with _opened(file) as tensors:
+            places |= dict.fromkeys(tensors.keys(), file)
+    return places
 
 
 def _opened(file: Path) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from neon_edge.build.importers import is_quantised
 from neon_edge.build.published import PublishedFiles, fetch
 from neon_edge.build.recipe import Recipe
 from neon_edge.errors import ConfigWrong
@@ -100,15 +101,18 @@ class PublishedWeights(Weights):
 
     def tensor(self, name: str) -> torch.Tensor:
         """Read one tensor and widen it to float32."""
-        value = self._files.read(name).to(torch.float32)
-        if not bool(torch.isfinite(value).all()):
-            bad = int((~torch.isfinite(value)).sum())
-            raise ConfigWrong(
-                f"tensor {name!r} holds numbers that are not finite",
-                f"{bad} of {value.numel()} in {self._files.file_of(name)}",
-                "the file is damaged: download it again",
-            )
+        return finite(name, self._files.read(name).to(torch.float32), self._files.file_of(name))
+
+
+def finite(name: str, value: torch.Tensor, file: Path) -> torch.Tensor:
+    """The same, if every number is one. Raises `ConfigWrong`."""
+    if bool(torch.isfinite(value).all()):
         return value
+    raise ConfigWrong(
+        f"tensor {name!r} holds numbers that are not finite",
+        f"{int((~torch.isfinite(value)).sum())} of {value.numel()} in {file}",
+        "the file is damaged: download it again",
+    )
 
 
 def open_weights(given: str | None, recipe: Recipe) -> Weights:
@@ -123,6 +127,9 @@ def open_weights(given: str | None, recipe: Recipe) -> Weights:
         if not seed.isdecimal():
             raise ConfigWrong(f"{spec!r} has no seed", "a seed is a whole number", "write random:0")
         return RandomWeights(int(seed), recipe.adaptor.tensors(), recipe.adaptor.embedding)
-    if Path(spec).is_dir():
-        return PublishedWeights(Path(spec), recipe, spec)
-    return PublishedWeights(fetch(spec, recipe.text.revision), recipe, spec)
+    directory = Path(spec) if Path(spec).is_dir() else fetch(spec, recipe.text.revision)
+    if is_quantised(directory):
+        from neon_edge.build.quantised_weights import QuantisedWeights
+
+        return QuantisedWeights(directory, recipe, spec)
+    return PublishedWeights(directory, recipe, spec)

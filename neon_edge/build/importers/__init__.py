@@ -5,7 +5,7 @@
 NumPy only. A layout that is not known exactly is refused by its name.
 """
 
-from neon_edge.build.importers.checkpoint import QuantisedCheckpoint
+from neon_edge.build.importers.checkpoint import QuantisedCheckpoint, is_quantised
 from neon_edge.build.importers.linear import QuantisedLinear, dequantised
 from neon_edge.build.importers.read import Layout, layout_of, read_linear
 
@@ -14,6 +14,7 @@ __all__ = [
     "QuantisedCheckpoint",
     "QuantisedLinear",
     "dequantised",
+    "is_quantised",
     "layout_of",
     "read_linear",
 ]

@@ -31,7 +31,7 @@ class QuantisedCheckpoint:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.layout: Layout = layout_of(_description(directory))
+        self.layout: Layout = layout_of(description(directory))
         self._places: dict[str, Path] = {}
         for file in sorted(directory.glob("*.safetensors")):
             with _opened(file) as tensors:
@@ -40,6 +40,7 @@ class QuantisedCheckpoint:
             {name.rpartition(".")[0] for name in self._places if name.endswith(_MARKS)}
         )
         """Modules that are quantised."""
+        self._modules = set(self.names)
         if not self.names:
             raise ConfigWrong(
                 "the checkpoint holds no quantised layer",
@@ -57,12 +58,34 @@ class QuantisedCheckpoint:
                     arrays[last] = np.asarray(tensors.get_tensor(tensor))
         return read_linear(self.layout, name, arrays)
 
+    def field_of(self, tensor: str) -> tuple[str, str] | None:
+        """Module and field of a stored tensor that belongs to a quantised module, else None."""
+        module, _, last = tensor.rpartition(".")
+        return (module, last) if last in _FIELDS and module in self._modules else None
+
     def weight(self, name: str) -> Float32:
         """Module `name` as a float Linear's weight (outputs, inputs), for a float export."""
         return np.ascontiguousarray(dequantised(self.layer(name)).T)
 
 
-def _description(directory: Path) -> dict[str, Any]:
+def is_quantised(directory: Path) -> bool:
+    """True if a checkpoint says of itself that it is quantised, whether or not we know how."""
+    return bool(_stated(directory))
+
+
+def description(directory: Path) -> dict[str, Any]:
+    """How it was quantised, in its producer's words. Raises `ConfigWrong` where it does not say."""
+    found = _stated(directory)
+    if found is None:
+        raise ConfigWrong(
+            "the checkpoint does not say how it was quantised",
+            f"neither quantization_config in config.json nor a file of its own in {directory}",
+            "use the float checkpoint",
+        )
+    return found
+
+
+def _stated(directory: Path) -> dict[str, Any] | None:
     """From whichever file the producer writes."""
     for file, key in (
         ("config.json", "quantization_config"),
@@ -81,11 +104,7 @@ def _description(directory: Path) -> dict[str, Any]:
         found = stated.get(key) if key else {"quant_method": "gptq", **stated}
         if found:
             return dict(found)
-    raise ConfigWrong(
-        "the checkpoint does not say how it was quantised",
-        f"neither quantization_config in config.json nor a file of its own in {directory}",
-        "use the float checkpoint",
-    )
+    return None
 
 
 def _opened(file: Path) -> Any:

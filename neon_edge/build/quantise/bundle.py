@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,28 +16,25 @@ import onnx
 from msgspec import structs
 
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
-from neon_edge.build.compile import compiled, share
+from neon_edge.build.compile import compiled
+from neon_edge.build.importers import QuantisedLinear
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
 from neon_edge.build.quantise.linears import find_linears
-from neon_edge.build.quantise.lint import lint
 from neon_edge.build.quantise.method import Bits, Method
-from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.skip import find_skip
+from neon_edge.build.quantise.written import write_placed
 from neon_edge.build.recipe import Quantise
-from neon_edge.engine.files import sha256_file, weights_of
 from neon_edge.engine.manifest import (
     EngineKind,
     Manifest,
     Part,
     read_manifest,
-    write_manifest,
 )
 from neon_edge.errors import ConfigWrong, GateMissed
 
 KEPT = "quantised_layers"
-_INLINE_LIMIT_BYTES = 1 << 30
 
 Tell = Callable[[str], None]
 
@@ -164,60 +160,23 @@ def _write(
     skip: list[str],
     target: Path,
 ) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    digest = hashlib.sha256(manifest.backbone.model_hash.encode())
-    parts = []
-    for part in manifest.backbone.parts:
-        names = [name.partition("/")[2] for name in skip if name.startswith(part.name + "/")]
-        model = onnx.load(str(work.bundle / part.onnx))
-        place(model, done[part.name].without(names))
-        lint(model)
-        save(model, target / part.onnx)
-        sha256 = sha256_file(target / part.onnx)
-        digest.update(sha256.encode())
-        parts.append(structs.replace(part, onnx_sha256=sha256))
-    prompt = manifest.backbone.prompt
-    others = [prompt.tokenizer, prompt.embeddings, manifest.verification.samples]
-    others += manifest.heads.files
-    for head in manifest.heads.parts:
-        others += [head.onnx, weights_of(Path(head.onnx)).name]
-    for name in others:
-        if (work.bundle / name).exists():
-            share(work.bundle / name, target / name)
-    model_hash = digest.hexdigest()[:16]
-    limits, settings = manifest.verification, work.settings
-    write_manifest(
-        target,
-        structs.replace(
-            manifest,
-            backbone=structs.replace(
-                manifest.backbone,
-                parts=parts,
-                quantised=bits,
-                float_layers=skip,
-                model_hash=model_hash,
-            ),
-            heads=structs.replace(manifest.heads, backbone_hash=model_hash),
-            verification=structs.replace(
-                limits,
-                cosine=settings.cosine,
-                joint_p99_rad=settings.joint_p99_rad,
-                joint_rad=settings.joint_max_rad,
-            ),
+    settings = work.settings
+    stated = structs.replace(
+        manifest,
+        backbone=structs.replace(manifest.backbone, quantised=bits, float_layers=skip),
+        verification=structs.replace(
+            manifest.verification,
+            cosine=settings.cosine,
+            joint_p99_rad=settings.joint_p99_rad,
+            joint_rad=settings.joint_max_rad,
         ),
     )
 
+    def layers_of(part: Part, _: onnx.ModelProto) -> dict[str, QuantisedLinear]:
+        names = [name.partition("/")[2] for name in skip if name.startswith(part.name + "/")]
+        return done[part.name].without(names)
 
-def save(model: onnx.ModelProto, path: Path) -> None:
-    """One file, or a graph and its weights beside it where they are large."""
-    large = model.ByteSize() > _INLINE_LIMIT_BYTES
-    onnx.save(
-        model,
-        str(path),
-        save_as_external_data=large,
-        location=weights_of(path).name if large else None,
-    )
+    write_placed(work.bundle, stated, layers_of, target)
 
 
 def write_reports(
