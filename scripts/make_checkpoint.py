@@ -18,12 +18,13 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neon_edge.checkpoint.actions import ActionSpace, action_space_of
-from neon_edge.checkpoint.config import BackboneSource, NeonConfig, as_dict
+from neon_edge.checkpoint.config import BackboneSource, NeonConfig, TribeSource, as_dict
 from neon_edge.checkpoint.joints import MODES
 from neon_edge.checkpoint.load import PICTURE
 from neon_edge.checkpoint.networks.heads import NeonHeads
@@ -123,6 +124,17 @@ def _observations(
     return observed
 
 
+def _of_tribe(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a checkpoint on TRIBE, with as many fusion heads as the tiny recipe."""
+    if not chosen.tribe:
+        return {}
+    ids = chosen.backbone_id.split(" + ")
+    video, audio, text = ids if len(ids) == 3 else ids * 3
+    heads = 4 if len(ids) == 1 else 8
+    source = TribeSource(chosen.pooled, video, audio, text, num_fusion_heads=heads)
+    return {"backbone_type": "tribe", "tribe_backbone": source}
+
+
 def main() -> None:
     """Parse the command line and write the checkpoint."""
     parser = argparse.ArgumentParser(
@@ -133,6 +145,9 @@ def main() -> None:
     parser.add_argument("--mode", choices=sorted(MODES), default="whole_body", help="control mode")
     parser.add_argument("--pooled", type=int, default=128, help="width of the pooled features")
     parser.add_argument("--backbone-id", default="neon-edge/qwen-omni-tiny")
+    parser.add_argument(
+        "--tribe", action="store_true", help="on a tribe backbone; up to three ids, joined by ' + '"
+    )
     parser.add_argument("--steps", type=int, default=16, help="rows of a chunk")
     parser.add_argument("--hidden", type=int, default=512, help="width of the head")
     parser.add_argument("--separate", action="store_true", help="one decoder a joint group")
@@ -145,6 +160,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     config = NeonConfig(
+        **_of_tribe(chosen),
         backbone=BackboneSource(model_id=chosen.backbone_id, hidden_size=chosen.pooled),
         control_mode=chosen.mode,
         include_locomotion=not chosen.no_locomotion,

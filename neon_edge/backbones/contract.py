@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_che
 from msgspec import Meta, Struct
 
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt, TensorSpec
+from neon_edge.engine.streams import Streams
 from neon_edge.types import Float32, UInt8
 
 if TYPE_CHECKING:
@@ -112,6 +113,30 @@ class Batched(Reference, Protocol):
         sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Pooled features (n, width) of n moments of pictures under one sequence of ids."""
+
+
+class Published(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one of several encoders is published, and under which terms."""
+
+    model_id: str
+    revision: str
+    licence: str
+
+
+@runtime_checkable
+class Joined(Protocol):
+    """An `Adaptor` of several published models, fused by what the Neon checkpoint trained."""
+
+    @property
+    def sources(self) -> Mapping[str, Published]:
+        """By the first word of their tensors' names."""
+
+    @property
+    def streams(self) -> Streams:
+        """What the host runs apart, and how often."""
+
+    def lost(self) -> list[str]:
+        """What never reaches the heads, a line each; said at every build."""
 
 
 class Adaptor(Protocol):

@@ -13,6 +13,7 @@ _FAMILIES = {
     "qwen3_vl": "neon_edge.backbones.qwen3_vl:Qwen3VL",
     "qwen_omni": "neon_edge.backbones.qwen_omni:QwenOmni",
     "qwen_vl": "neon_edge.backbones.qwen_vl:QwenVL",
+    "tribe": "neon_edge.backbones.tribe_family:Tribe",
 }
 
 

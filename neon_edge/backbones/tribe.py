@@ -10,12 +10,12 @@ Upstream cuts the sequence at `max_seq_len`, video first: see `Budget`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from msgspec import Struct
 
-from neon_edge.backbones.contract import PartPlan
-from neon_edge.engine.manifest import TensorSpec
+from neon_edge.backbones.contract import Published
+from neon_edge.engine.streams import Fusion as FusionKind
+from neon_edge.engine.streams import Rates
 from neon_edge.errors import ConfigWrong
 
 MODALITIES = ("video", "audio", "text")
@@ -37,6 +37,8 @@ class VideoEncoder(Struct, frozen=True, forbid_unknown_fields=True):
     """Pixels a side."""
     frames: int
     """In one window."""
+    layers_per_part: int = 0
+    """0 is all of them in one graph."""
 
     @property
     def tokens(self) -> int:
@@ -64,6 +66,15 @@ class AudioEncoder(Struct, frozen=True, forbid_unknown_fields=True):
     right_positions: int
     tokens: int
     """Rows in one window, fifty a second."""
+    layers_per_part: int = 0
+    """0 is all of them in one graph."""
+
+
+class TextTokens(Struct, frozen=True, forbid_unknown_fields=True):
+    """Ids of LLaMA 3's special tokens around an instruction."""
+
+    begin: int = 128000
+    end: int = 128001
 
 
 class TextEncoder(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +91,7 @@ class TextEncoder(Struct, frozen=True, forbid_unknown_fields=True):
     rope_theta: float
     max_positions: int
     tokens: int
+    tokens_by_name: TextTokens = TextTokens()
     rope_scaling: tuple[float, float, float, int] | None = None
     """LLaMA 3's: factor, low and high frequency factor, original positions."""
     layers_per_part: int = 0
@@ -107,6 +119,16 @@ class Fusion(Struct, frozen=True, forbid_unknown_fields=True):
     max_seq_len: int = 512
     budget: Budget | None = None
 
+    @property
+    def width(self) -> int:
+        """Of the pooled features."""
+        return self.hidden_size
+
+    @property
+    def over(self) -> FusionKind:
+        """What its sequence is made of."""
+        return "tokens"
+
 
 class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it."""
@@ -115,6 +137,9 @@ class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     audio: AudioEncoder
     text: TextEncoder
     fusion: Fusion
+    rates: Rates = Rates()
+    sources: dict[str, Published] = {}
+    """Where each encoder is published: video, audio, text."""
 
     @property
     def made(self) -> dict[str, int]:
@@ -171,63 +196,3 @@ def _spread(made: Mapping[str, int], budget: Budget, room: int) -> dict[str, lis
     }
     kept["text"] = list(range(wanted["text"]))
     return kept
-
-
-def encoder_parts(config: TribeConfig) -> dict[str, list[PartPlan]]:
-    """The graphs of every modality that reaches the fusion, in the order they run."""
-    from neon_edge.backbones import tribe_torch as network
-
-    kept = config.kept()
-    video, audio, text = config.video, config.audio, config.text
-    plans: dict[str, list[PartPlan]] = {}
-    if kept["video"]:
-        seen = TensorSpec("video_patches", [video.tokens, video.patch_width])
-        made = TensorSpec("video_features", [1, video.tokens, video.hidden_size])
-        plans["video"] = [PartPlan("video", [seen], [made], partial(network.video_part, video))]
-    if kept["audio"]:
-        heard = TensorSpec("audio_rows", [1, audio.tokens, audio.features])
-        made = TensorSpec("audio_features", [1, audio.tokens, audio.hidden_size])
-        plans["audio"] = [PartPlan("audio", [heard], [made], partial(network.audio_part, audio))]
-    if kept["text"]:
-        plans["text"] = text_parts(text)
-    return plans
-
-
-def text_parts(text: TextEncoder) -> list[PartPlan]:
-    """LLaMA in one graph or in runs of layers: text_embeds → text_features."""
-    from neon_edge.backbones import tribe_torch as network
-
-    step, shape = text.layers_per_part or text.num_layers, [1, text.tokens, text.hidden_size]
-    plans = []
-    for first in range(0, text.num_layers, step):
-        last = min(first + step, text.num_layers)
-        taken = TensorSpec("text_embeds" if first == 0 else f"text_hidden_{first}", shape)
-        ends = last == text.num_layers
-        made = TensorSpec("text_features" if ends else f"text_hidden_{last}", shape)
-        name = "text" if step == text.num_layers else f"text_{first}_{last - 1}"
-        module = partial(network.text_part, text, (first, last))
-        plans.append(PartPlan(name, [taken], [made], module))
-    return plans
-
-
-def fusion_part(config: TribeConfig) -> PartPlan:
-    """Features of every modality that is kept, and which tokens count → pooled (1, hidden_size).
-
-    A modality that is missing is zeros, as upstream's modality dropout trained it; its tokens stay.
-    `valid` (1, tokens) is 1 for every token but the padding behind a short instruction.
-    """
-    from neon_edge.backbones import tribe_torch as network
-
-    kept = config.kept()
-    inputs = [
-        TensorSpec(f"{name}_features", [1, config.made[name], config.widths[name]])
-        for name in MODALITIES
-        if kept[name]
-    ]
-    tokens = sum(map(len, kept.values()))
-    return PartPlan(
-        "fusion",
-        [*inputs, TensorSpec("valid", [1, tokens])],
-        [TensorSpec("pooled", [1, config.fusion.hidden_size])],
-        partial(network.fusion_part, config),
-    )

@@ -12,10 +12,13 @@ import msgspec
 import numpy as np
 
 from neon_edge import __version__
+from neon_edge.backbones.contract import Joined
 from neon_edge.build.compile import Tell
 from neon_edge.build.export import export_backbone
 from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk, torch_undenoised
+from neon_edge.build.joined import open_all_weights
 from neon_edge.build.ledger import Ledger, key_of, sources_key
+from neon_edge.build.match import check_match
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.samples import (
@@ -30,10 +33,9 @@ from neon_edge.build.samples import (
     write_samples,
 )
 from neon_edge.build.verify_diffusion import SATURATES
-from neon_edge.build.weights import Weights, open_weights
+from neon_edge.build.weights import Weights
 from neon_edge.checkpoint.load import Checkpoint, load_checkpoint
 from neon_edge.engine.manifest import HeadsManifest, Manifest, Verification, write_manifest
-from neon_edge.errors import ConfigWrong
 from neon_edge.types import UInt8
 
 VERSIONS = ("torch", "transformers", "onnx", "onnxscript", "numpy")
@@ -58,9 +60,11 @@ def make_bundle(
     checkpoint = load_checkpoint(checkpoint_directory)
     check_match(recipe, checkpoint)
     partial = bundle.with_name(bundle.name + ".part")
-    source = open_weights(weights, recipe)
+    source = open_all_weights(weights, recipe, checkpoint.set_aside)
     steps = Ledger(partial, _key(recipe, checkpoint, source, clip), 2, tell)
     tell(f"export {recipe.name} from {source.origin} (licence {recipe.text.licence})")
+    for line in recipe.adaptor.lost() if isinstance(recipe.adaptor, Joined) else ():
+        tell(f"LOST: {line}")
     backbone = export_backbone(recipe, source, partial, steps)
     heads = steps.step(
         "export heads",
@@ -109,23 +113,6 @@ def _key(recipe: Recipe, checkpoint: Checkpoint, source: Weights, clip: str) -> 
         [version(package) for package in VERSIONS],
         [__version__, sources_key(*(package / name for name in CODE))],
     )
-
-
-def check_match(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """The heads were trained on this backbone, at this width. Raises `ConfigWrong`."""
-    trained_on = checkpoint.config.backbone.model_id
-    if trained_on != recipe.text.model_id:
-        raise ConfigWrong(
-            "these heads were trained on another backbone",
-            f"checkpoint {trained_on!r}, recipe {recipe.text.model_id!r}",
-            "use the recipe of that backbone, or retrain the heads",
-        )
-    if checkpoint.config.pooled_width != recipe.adaptor.width:
-        raise ConfigWrong(
-            "heads and backbone disagree about the width of the pooled features",
-            f"checkpoint {checkpoint.config.pooled_width}, recipe {recipe.adaptor.width}",
-            "use the recipe that the heads were trained on",
-        )
 
 
 def reference_samples(

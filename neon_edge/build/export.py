@@ -19,6 +19,7 @@ import onnx
 from tokenizers import Tokenizer
 
 from neon_edge.backbones import Adaptor, Cut, PartPlan
+from neon_edge.backbones.contract import Joined
 from neon_edge.build.graph import export_graph
 from neon_edge.build.islands import lint_islands
 from neon_edge.build.ledger import AtOnce, Steps
@@ -26,7 +27,13 @@ from neon_edge.build.recipe import Precision, Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
 from neon_edge.engine.files import sha256_file
-from neon_edge.engine.manifest import BackboneManifest, Part, Prompt
+from neon_edge.engine.manifest import (
+    AudioGeometry,
+    BackboneManifest,
+    ImageGeometry,
+    Part,
+    Prompt,
+)
 from neon_edge.errors import ConfigWrong
 
 TOKENIZER = "tokenizer.json"
@@ -51,6 +58,7 @@ def export_backbone(
     prompt = tokenised(adaptor, tokenizer, recipe.text.cut)
     parts = _write(recipe, source, adaptor.parts(prompt), directory, steps or AtOnce())
     text, image, audio, digest = recipe.text, adaptor.image, adaptor.audio, source.sha256
+    streams = adaptor.streams if isinstance(adaptor, Joined) else None
     return BackboneManifest(
         recipe=text.name,
         family=text.family,
@@ -61,9 +69,7 @@ def export_backbone(
         weights_sha256=digest,
         tap=text.cut.tap,
         pooled_width=adaptor.width,
-        tokens=prompt.text_tokens
-        + image.count * image.picture_tokens
-        + (audio.tokens if audio is not None else 0),
+        tokens=sum(streams.kept.values()) if streams else sequence(image, audio, prompt),
         model_hash=model_hash(recipe, prompt, digest, sha256_file(directory / TOKENIZER)),
         image=image,
         prompt=prompt,
@@ -71,7 +77,14 @@ def export_backbone(
         vision_apart=text.cut.vision_apart,
         precision=text.precision,
         audio=audio,
+        streams=streams,
     )
+
+
+def sequence(image: ImageGeometry, audio: AudioGeometry | None, prompt: Prompt) -> int:
+    """Tokens of pictures, sound and text in one sequence."""
+    heard = audio.tokens if audio is not None else 0
+    return prompt.text_tokens + image.count * image.picture_tokens + heard
 
 
 def _write(
@@ -114,7 +127,13 @@ def write_part(
 
 
 def write_embeddings(recipe: Recipe, source: Weights, path: Path) -> None:
-    """The embedding table (vocabulary, width) as .npy, to be memory-mapped on the robot."""
+    """The embedding table (vocabulary, width) as .npy, to be memory-mapped on the robot.
+
+    Where no text reaches the features, it has no rows.
+    """
+    if recipe.adaptor.embedding not in recipe.adaptor.tensors():
+        np.save(path, np.empty((0, 0), np.dtype(recipe.text.embeddings)))
+        return
     table = source.tensor(recipe.adaptor.embedding).numpy()
     dtype = np.dtype(recipe.text.embeddings)
     # Both ends and not the magnitudes: no copy of a table of gigabytes for one number.

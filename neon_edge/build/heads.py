@@ -60,7 +60,7 @@ def export_heads(
     return HeadsManifest(
         checkpoint=str(checkpoint.directory),
         checkpoint_sha256=checkpoint.weights_sha256,
-        backbone_id=checkpoint.config.backbone.model_id,
+        backbone_id=checkpoint.config.model_id,
         backbone_hash=backbone_hash,
         head_type=checkpoint.config.action_head_type,
         control_mode=actions.mode,

@@ -44,9 +44,21 @@ class BackboneSource(Struct, frozen=True):
 
 
 class TribeSource(Struct, frozen=True):
-    """The tri-modal backbone: only the width matters to the heads."""
+    """The tri-modal backbone: its encoders' ids, and the fusion that was trained with the heads."""
 
     hidden_size: Size = 512
+    video_model_id: str = "facebook/vjepa2-vitg-fpc64-256"
+    audio_model_id: str = "facebook/w2v-bert-2.0"
+    text_model_id: str = "meta-llama/Llama-3.2-3B"
+    num_fusion_layers: Size = 4
+    num_fusion_heads: Size = 8
+    max_seq_len: Size = 512
+
+    @property
+    def model_id(self) -> str:
+        """Of all encoders, as a recipe writes it."""
+        ids = (self.video_model_id, self.audio_model_id, self.text_model_id)
+        return " + ".join(dict.fromkeys(ids))
 
 
 class AudioSource(Struct, frozen=True):
@@ -131,6 +143,13 @@ class NeonConfig(Struct, frozen=True):
     force_hidden: Size = 16
     neon_edge_fast: FastShape | None = None
     neon_edge_jepa: JepaShape | None = None
+
+    @property
+    def model_id(self) -> str:
+        """Of the backbone that the heads were trained on."""
+        if self.backbone_type == "tribe":
+            return (self.tribe_backbone or TribeSource()).model_id
+        return self.backbone.model_id
 
     @property
     def pooled_width(self) -> int:

@@ -14,6 +14,7 @@ from msgspec import Struct, field, structs
 
 from neon_edge.engine.fast import FastManifest
 from neon_edge.engine.geometry import AudioGeometry, ImageGeometry
+from neon_edge.engine.streams import Streams
 from neon_edge.errors import ConfigWrong
 
 __all__ = [
@@ -121,11 +122,18 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """The first part takes one picture at a time, and the host remembers what it made of each."""
     precision: str = "fp32"
     """Of products: fp32, fp16 or bf16; what lies between them is always float32."""
+    streams: Streams | None = None
+    """Where every sense has an encoder and a rate of its own; `image` is then a video window."""
 
     @property
     def random(self) -> bool:
         """True if no training ever touched these weights."""
         return self.weights.startswith("random:")
+
+    @property
+    def cameras(self) -> int:
+        """That a robot must have: one a picture, or one that all pictures of a window are of."""
+        return self.image.count if self.streams is None else 1
 
 
 class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,16 +13,9 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Model
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertModel
 
-from neon_edge.backbones import PartPlan
-from neon_edge.backbones import tribe_torch as network
-from neon_edge.backbones.tribe import (
-    AudioEncoder,
-    Budget,
-    TextEncoder,
-    encoder_parts,
-    fusion_part,
-    text_parts,
-)
+from neon_edge.backbones import PartPlan, tribe_configs, tribe_fusion
+from neon_edge.backbones.tribe import AudioEncoder, Budget, TextEncoder
+from neon_edge.backbones.tribe_parts import encoder_parts, fusion_part, text_parts
 from neon_edge.build.graph import export_graph
 from neon_edge.errors import ConfigWrong
 from tests.backbones.tribe_bench import (
@@ -45,9 +38,9 @@ from tests.backbones.tribe_bench import (
 @pytest.fixture(scope="module")
 def encoders() -> dict[str, Any]:
     return {
-        "video": awake(VJEPA2Model(network.video_config(TINY.video)), 0),
-        "audio": awake(Wav2Vec2BertModel(network.audio_config(TINY.audio)), 1),
-        "text": awake(LlamaForCausalLM(network.text_config(TINY.text)), 2),
+        "video": awake(VJEPA2Model(tribe_configs.video_config(TINY.video)), 0),
+        "audio": awake(Wav2Vec2BertModel(tribe_configs.audio_config(TINY.audio)), 1),
+        "text": awake(LlamaForCausalLM(tribe_configs.text_config(TINY.text)), 2),
     }
 
 
@@ -127,7 +120,7 @@ def test_everything_equals_upstream(
     told |= {name: told[name][:, kept[name]] for name in ("video", "audio")}
     valid = np.ones((1, sum(map(len, kept.values()))), np.float32)
     valid[:, valid.shape[1] - (TINY.text.tokens - ids.shape[1]) :] = 0
-    ours = run([part], Stored(theirs), made | {"valid": valid}, tmp_path)
+    ours = run([part], Stored(theirs), made | {"pool_weights": valid / valid.sum()}, tmp_path)
     assert relative(ours, upstream_pooled(theirs, told)) <= 1e-4
 
 
@@ -141,7 +134,7 @@ def test_upstreams_cut_takes_sound_and_instruction_away() -> None:
         "text never reaches the heads: all of its 52 tokens are cut",
     ]
     assert list(encoder_parts(real)) == ["video"], "what is cut is not run"
-    assert [spec.name for spec in fusion_part(real).inputs] == ["video_features", "valid"]
+    assert [spec.name for spec in fusion_part(real).inputs] == ["video_features", "pool_weights"]
     assert TINY.lost() == []
 
 
@@ -156,7 +149,7 @@ def test_the_cut_one_equals_upstream(tmp_path: Path) -> None:
     }
     theirs = upstream(config)
     fed = {f"{name}_features": made.numpy() for name, made in features.items()}
-    fed["valid"] = np.ones((1, 90), np.float32)
+    fed["pool_weights"] = np.full((1, 90), 1 / 90, np.float32)
     ours = run([fusion_part(config)], Stored(theirs), fed, tmp_path)
     assert relative(ours, upstream_pooled(theirs, features)) <= 1e-4
 
@@ -169,8 +162,8 @@ def test_a_budget_that_does_not_fit(budget: Budget) -> None:
 
 
 def test_upstreams_parameters_by_name() -> None:
-    part = network.FusionPart(TINY)
-    ours = {network.upstream_name(n): tuple(p.shape) for n, p in part.named_parameters()}
+    part = tribe_fusion.FusionPart(TINY)
+    ours = {tribe_fusion.upstream_name(n): tuple(p.shape) for n, p in part.named_parameters()}
     theirs = {n: tuple(p.shape) for n, p in upstream(TINY).named_parameters()}
     assert ours == theirs
 
@@ -191,12 +184,16 @@ def test_every_part_is_a_tensorrt_graph(
 
 def test_real_sizes() -> None:
     with torch.device("meta"):
-        video = VJEPA2Model(network.video_config(VITG)).encoder
+        video = VJEPA2Model(tribe_configs.video_config(VITG)).encoder
         ear = AudioEncoder(24, 1024, 16, 4096, 1e-5, 160, 31, 64, 8, 749)
-        audio = Wav2Vec2BertModel(network.audio_config(ear))
+        audio = Wav2Vec2BertModel(tribe_configs.audio_config(ear))
         scaling = (32.0, 1.0, 4.0, 8192)
-        llama = TextEncoder(28, 3072, 24, 8, 128, 8192, 128256, 1e-5, 5e5, 131072, 64, scaling, 4)
-        text = LlamaForCausalLM(network.text_config(llama)).model
+        llama = TextEncoder(
+            28, 3072, 24, 8, 128, 8192, 128256, 1e-5, 5e5, 131072, 64,
+            rope_scaling=scaling, layers_per_part=4,
+        )  # fmt: skip
+
+        text = LlamaForCausalLM(tribe_configs.text_config(llama)).model
     count = {
         name: sum(p.numel() for p in model.parameters()) / 1e9
         for name, model in (("video", video), ("audio", audio), ("layers", text.layers))

@@ -1,4 +1,4 @@
-"""TRIBE's encoders and fusion as graphs: transformers' own layers, geometry folded in.
+"""TRIBE's encoders as graphs: transformers' own layers, geometry folded in.
 
 Attention is written here where the original computes positions while it runs: V-JEPA2's rotary
 angles over three axes, and Wav2Vec-BERT's clamped distances, are tables.
@@ -10,47 +10,54 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear
+from torch.nn.functional import linear
 from transformers.models.llama import modeling_llama
 from transformers.models.vjepa2 import modeling_vjepa2
 from transformers.models.wav2vec2_bert import modeling_wav2vec2_bert
 
 from neon_edge.backbones.contract import TensorSource
-from neon_edge.backbones.tribe import (
-    MODALITIES,
-    AudioEncoder,
-    TextEncoder,
-    TribeConfig,
-    VideoEncoder,
-)
+from neon_edge.backbones.tribe import AudioEncoder, TextEncoder, VideoEncoder
 from neon_edge.backbones.tribe_configs import audio_config, filled, text_config, video_config
 
 _ROTARY_BASE = 10000.0
-_FUSION_WIDENS = 4
+
+
+class PatchEmbed(nn.Module):
+    """patches (tokens, patch_width) → (1, tokens, width)."""
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        # Stride equals kernel: the convolution is one matrix product over flat patches.
+        kernel = convolution.weight.reshape(len(convolution.weight), -1)
+        self.kernel = nn.Parameter(kernel, requires_grad=False)
+        self.bias = convolution.bias
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """One product."""
+        return linear(patches, self.kernel, self.bias).unsqueeze(0)
 
 
 class VideoPart(nn.Module):
-    """patches (tokens, patch_width) → (1, tokens, width), the encoder's last hidden state."""
+    """A run of V-JEPA2's layers over (1, tokens, width), the norm behind the last.
 
-    def __init__(self, encoder: Any, video: VideoEncoder) -> None:
+    The first run takes patches (tokens, patch_width).
+    """
+
+    def __init__(self, embed: nn.Module, layers: list[Any], norm: Any, video: VideoEncoder) -> None:
         super().__init__()
-        convolution = encoder.embeddings.patch_embeddings.proj
-        # Stride equals kernel: the convolution is one matrix product over flat patches.
-        kernel = convolution.weight.reshape(len(convolution.weight), -1)
-        self.patch_kernel = nn.Parameter(kernel, requires_grad=False)
-        self.patch_bias = convolution.bias
-        self.layer = encoder.layer
-        self.layernorm = encoder.layernorm
+        self.embed = embed
+        self.layer = nn.ModuleList(layers)
+        self.layernorm = norm
         self.cos: Tensor
         self.sin: Tensor
         cos, sin = _three_axes(video)
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """Embed, attend over the whole window, norm."""
-        hidden = linear(patches, self.patch_kernel, self.patch_bias).unsqueeze(0)
-        for layer in self.layer:
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Embed, attend over the whole window, norm: what this run has of them."""
+        hidden = self.embed(hidden)
+        for layer in cast("list[Any]", self.layer):
             hidden = hidden + self._attend(layer.attention, layer.norm1(hidden))
             hidden = hidden + layer.mlp(layer.norm2(hidden))
         return cast("Tensor", self.layernorm(hidden))
@@ -90,12 +97,12 @@ def _three_axes(video: VideoEncoder) -> tuple[Tensor, Tensor]:
 
 
 class AudioPart(nn.Module):
-    """rows (1, tokens, features) → (1, tokens, width), the encoder's last hidden state."""
+    """A run of conformer blocks over (1, tokens, width); the first takes rows of features."""
 
-    def __init__(self, model: Any, audio: AudioEncoder) -> None:
+    def __init__(self, projection: Any, layers: list[Any], audio: AudioEncoder) -> None:
         super().__init__()
-        self.feature_projection = model.feature_projection
-        self.layers = model.encoder.layers
+        self.feature_projection = projection
+        self.layers = nn.ModuleList(layers)
         place = torch.arange(audio.tokens)
         distance = (place[None] - place[:, None]).clamp(
             -audio.left_positions, audio.right_positions
@@ -103,16 +110,17 @@ class AudioPart(nn.Module):
         self.distance: Tensor
         self.register_buffer("distance", (distance + audio.left_positions)[None, None])
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Conformer blocks over the whole window."""
-        hidden, _ = self.feature_projection(rows)
-        for layer in self.layers:
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Project rows where this run is the first, then block after block."""
+        if self.feature_projection is not None:
+            hidden, _ = self.feature_projection(hidden)
+        for layer in cast("list[Any]", self.layers):
             hidden = hidden + 0.5 * layer.ffn1(layer.ffn1_layer_norm(hidden))
             hidden = hidden + self._attend(layer.self_attn, layer.self_attn_layer_norm(hidden))
             hidden = hidden + layer.conv_module(hidden)
             hidden = hidden + 0.5 * layer.ffn2(layer.ffn2_layer_norm(hidden))
             hidden = layer.final_layer_norm(hidden)
-        return cast("Tensor", hidden)
+        return hidden
 
     def _attend(self, attention: Any, hidden: Tensor) -> Tensor:
         split = (*hidden.shape[:2], attention.num_heads, attention.head_size)
@@ -157,98 +165,30 @@ class TextPart(nn.Module):
         return cast("Tensor", self.norm(hidden))
 
 
-class FusionPart(nn.Module):
-    """Features of the kept modalities and `valid` (1, tokens) → pooled (1, width).
-
-    Parameters are named as upstream's `TribeMultimodalBackbone` names them.
-    """
-
-    def __init__(self, config: TribeConfig) -> None:
-        super().__init__()
-        fusion, width = config.fusion, config.fusion.hidden_size
-        kept = config.kept()
-        self._heads = fusion.num_heads
-        self._names = [name for name in MODALITIES if kept[name]]
-        self.projectors = nn.ModuleDict(
-            {
-                name: nn.ModuleDict(
-                    {
-                        "net": nn.Sequential(
-                            nn.Linear(config.widths[name], width), nn.LayerNorm(width)
-                        )
-                    }
-                )
-                for name in MODALITIES
-            }
-        )
-        block = nn.TransformerEncoderLayer(
-            width, fusion.num_heads, width * _FUSION_WIDENS, batch_first=True, norm_first=True
-        )
-        encoder = nn.TransformerEncoder(block, fusion.num_layers, enable_nested_tensor=False)
-        self.fusion = nn.ParameterDict(
-            {"time_pos_embed": nn.Parameter(torch.zeros(1, fusion.max_seq_len, width))}
-        )
-        self.fusion_encoder = encoder
-        self.fusion_modality = nn.Embedding(len(MODALITIES), width)
-        self.fusion_norm = nn.LayerNorm(width)
-        for name in self._names:
-            self.register_buffer(f"{name}_places", torch.tensor(kept[name]))
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """Project, name, place, attend, norm, and take the mean of what counts."""
-        pieces = []
-        for name, features in zip(self._names, tensors[:-1], strict=True):
-            chosen = features.index_select(1, cast("Tensor", getattr(self, f"{name}_places")))
-            net = cast("nn.ModuleDict", self.projectors[name])["net"]
-            kind = self.fusion_modality.weight[MODALITIES.index(name)]
-            pieces.append(gelu(net(chosen)) + kind)
-        hidden = torch.cat(pieces, dim=1)
-        hidden = hidden + self.fusion["time_pos_embed"][:, : hidden.shape[1]]
-        valid = tensors[-1]
-        mask = ((1.0 - valid) * (torch.finfo(torch.float32).min / 2))[:, None, None]
-        for block in self.fusion_encoder.layers:
-            hidden = hidden + self._attend(block.self_attn, block.norm1(hidden), mask)
-            hidden = hidden + block.linear2(gelu(block.linear1(block.norm2(hidden))))
-        weights = (valid / valid.sum(dim=1, keepdim=True)).unsqueeze(1)
-        return torch.matmul(weights, self.fusion_norm(hidden)).squeeze(1)
-
-    def _attend(self, attention: Any, hidden: Tensor, mask: Tensor) -> Tensor:
-        width = hidden.shape[-1]
-        mixed = linear(hidden, attention.in_proj_weight, attention.in_proj_bias)
-        split = (*hidden.shape[:2], 3, self._heads, width // self._heads)
-        query, key, value = mixed.reshape(split).permute(2, 0, 3, 1, 4).unbind(0)
-        scores = torch.matmul(query, key.transpose(-1, -2)) * (width // self._heads) ** -0.5
-        seen = torch.matmul(torch.softmax(scores + mask, dim=-1), value)
-        return cast("Tensor", attention.out_proj(seen.transpose(1, 2).flatten(2)))
-
-
-_UPSTREAM = {
-    "fusion_encoder.": "fusion.encoder.",
-    "fusion_modality.": "fusion.modality_embed.",
-    "fusion_norm.": "fusion.output_norm.",
-}
-
-
-def upstream_name(name: str) -> str:
-    """A parameter of `FusionPart` as `TribeMultimodalBackbone` names it."""
-    for ours, theirs in _UPSTREAM.items():
-        if name.startswith(ours):
-            return theirs + name[len(ours) :]
-    return name
-
-
-def video_part(video: VideoEncoder, source: TensorSource) -> nn.Module:
-    """V-JEPA2's encoder with its weights; the predictor is left out."""
+def video_part(video: VideoEncoder, run: tuple[int, int], source: TensorSource) -> nn.Module:
+    """Layers `run[0]` up to, not including, `run[1]`; the predictor is left out."""
     with torch.device("meta"):
         encoder = modeling_vjepa2.VJEPA2Encoder(video_config(video))
-    return VideoPart(filled(encoder, "encoder.", source), video).eval()
+    embed: nn.Module = nn.Identity()
+    if run[0] == 0:
+        patches = encoder.embeddings.patch_embeddings
+        embed = PatchEmbed(filled(patches, "encoder.embeddings.patch_embeddings.", source).proj)
+    layers = [filled(encoder.layer[i], f"encoder.layer.{i}.", source) for i in range(*run)]
+    ends = run[1] == video.num_layers
+    norm = filled(encoder.layernorm, "encoder.layernorm.", source) if ends else nn.Identity()
+    return VideoPart(embed, layers, norm, video).eval()
 
 
-def audio_part(audio: AudioEncoder, source: TensorSource) -> nn.Module:
-    """Wav2Vec-BERT with its weights."""
+def audio_part(audio: AudioEncoder, run: tuple[int, int], source: TensorSource) -> nn.Module:
+    """Blocks `run[0]` up to, not including, `run[1]`, the projection ahead of the first."""
     with torch.device("meta"):
         model = modeling_wav2vec2_bert.Wav2Vec2BertModel(audio_config(audio))
-    return AudioPart(filled(model, "", source), audio).eval()
+    projection = None
+    if run[0] == 0:
+        projection = filled(model.feature_projection, "feature_projection.", source)
+    blocks = model.encoder.layers
+    layers = [filled(blocks[i], f"encoder.layers.{i}.", source) for i in range(*run)]
+    return AudioPart(projection, layers, audio).eval()
 
 
 def text_part(text: TextEncoder, run: tuple[int, int], source: TensorSource) -> nn.Module:
@@ -260,15 +200,3 @@ def text_part(text: TextEncoder, run: tuple[int, int], source: TensorSource) -> 
     ends = run[1] == text.num_layers
     norm = filled(model.norm, "model.norm.", source) if ends else nn.Identity()
     return TextPart(layers, norm, modeling_llama.LlamaRotaryEmbedding(config), text.tokens).eval()
-
-
-def fusion_part(config: TribeConfig, source: TensorSource) -> nn.Module:
-    """Projectors and transformer with the weights of a Neon checkpoint."""
-    with torch.device("meta"):
-        part = FusionPart(config)
-    state = {name: source.tensor(upstream_name(name)) for name, _ in part.named_parameters()}
-    part.load_state_dict(state, strict=False, assign=True)
-    for name, places in config.kept().items():
-        if places:
-            setattr(part, f"{name}_places", torch.tensor(places))
-    return part.eval().requires_grad_(False)
