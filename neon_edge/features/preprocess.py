@@ -8,6 +8,8 @@ block. NumPy only: this runs on the robot.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from neon_edge.engine.manifest import ImageGeometry
@@ -30,7 +32,7 @@ class Preprocessor:
         self._gain = (np.float32(1.0) / (np.float32(_LEVELS) * std))[:, None, None]
         self._shift = (-mean / std)[:, None, None]
         # Channel by channel, so that every later copy runs along rows of a patch.
-        self._planes = np.empty((3, geometry.height, geometry.width), np.float32)
+        self._planes = np.empty((3, geometry.merge * geometry.patch, geometry.width), np.float32)
         self._resizers: dict[tuple[int, int], Resizer] = {}
 
     def fill(self, image: UInt8, out: Float32) -> None:
@@ -40,43 +42,60 @@ class Preprocessor:
         picture is not one.
         """
         geometry = self._geometry
-        planes = self._exact_planes(image) if geometry.exact else self._soft_resizer(image)(image)
         merge, patch = geometry.merge, geometry.patch
         down, across = geometry.grid[0] // merge, geometry.grid[1] // merge
-        blocks = planes.reshape(3, down, merge, patch, across, merge, patch)
-        ordered = blocks.transpose(1, 4, 2, 5, 0, 3, 6)
         target = out.reshape(down, across, merge, merge, 3, geometry.temporal, patch, patch)
-        target[:, :, :, :, :, 0] = ordered
-        # A still picture is every temporal slice of its patch.
-        for part in range(1, geometry.temporal):
-            target[:, :, :, :, :, part] = target[:, :, :, :, :, 0]
+        levels = self._levels(image)
+        # A row of merged patches at a time: it is read again while the cache still holds it.
+        for band in range(down):
+            planes = self._normalised(levels(band))
+            blocks = planes.reshape(3, merge, patch, across, merge, patch)
+            first = target[band, :, :, :, :, 0]
+            first[:] = blocks.transpose(3, 1, 4, 0, 2, 5)
+            # A still picture is every temporal slice of its patch.
+            for part in range(1, geometry.temporal):
+                target[band, :, :, :, :, part] = first
 
-    def _exact_planes(self, image: UInt8) -> Float32:
-        planes = self._planes
-        np.multiply(self._resizer(image)(image).transpose(2, 0, 1), self._gain, out=planes)
-        np.add(planes, self._shift, out=planes)
-        return planes
+    def _levels(self, image: UInt8) -> Callable[[int], UInt8 | Float32]:
+        """What gives a row of merged patches of the resized picture, (3, rows, width)."""
+        geometry = self._geometry
+        rows = geometry.merge * geometry.patch
+        if self._checked(image) == (geometry.height, geometry.width):
+            # To its own size a resize is a copy, in Pillow as here.
+            whole: UInt8 | Float32 = image
+        elif geometry.exact:
+            whole = self._resizer(image)(image)
+        else:
+            soft = self._soft_resizer(image, rows)
+            return lambda band: soft.band(image, band)
+        planes = whole.transpose(2, 0, 1)
+        return lambda band: planes[:, band * rows : (band + 1) * rows]
 
-    def _soft_resizer(self, image: UInt8) -> SoftResizer:
-        size = self._checked(image)
+    def _normalised(self, levels: UInt8 | Float32) -> Float32:
+        np.copyto(self._planes, levels)
+        self._planes *= self._gain
+        self._planes += self._shift
+        return self._planes
+
+    def _soft_resizer(self, image: UInt8, rows: int) -> SoftResizer:
+        size = image.shape[:2]
         if size not in self._soft:
             target = (self._geometry.height, self._geometry.width)
-            gain, shift = self._gain.reshape(3), self._shift.reshape(3)
-            self._soft[size] = SoftResizer(size, target, gain, shift)
+            self._soft[size] = SoftResizer(size, target, rows)
         return self._soft[size]
 
     def _resizer(self, image: UInt8) -> Resizer:
-        size = self._checked(image)
+        size = image.shape[:2]
         if size not in self._resizers:
             target = (self._geometry.height, self._geometry.width)
             self._resizers[size] = Resizer(size, target)
         return self._resizers[size]
 
-    def _checked(self, image: UInt8) -> tuple[int, int]:
+    def _checked(self, image: UInt8) -> tuple[int, ...]:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ConfigWrong(
                 "this is not a picture",
                 f"shape {image.shape}, {image.dtype}",
                 "give RGB as (height, width, 3) uint8",
             )
-        return image.shape[0], image.shape[1]
+        return image.shape[:2]

@@ -1,10 +1,10 @@
-"""Pictures to a fixed size and normalised in one go, in float32 from end to end.
+"""Pictures to a fixed size in float32 from end to end, a band of rows at a time.
 
 The filter of `resize` with nothing rounded to whole levels behind either pass. It differs from the
 model's own processor by 0.27 levels of 255 in the mean on a real street, and by up to 3 where the
 processor cut an overshoot between its passes.
-The filter works down first, where fewer numbers are left to part by channel, and the gain of each
-channel is folded into the weights of the second pass.
+The filter works down first, where fewer numbers are left to part by channel, and what lies between
+its steps never leaves the cache.
 """
 
 from __future__ import annotations
@@ -19,40 +19,47 @@ _ACROSS_BLOCK = 16
 
 
 class SoftResizer:
-    """From one size (height, width) to normalised planes; buffers are overwritten by every call."""
+    """From one size to another, both (height, width), `rows` rows of the result at a time.
 
-    def __init__(
-        self, source: tuple[int, int], target: tuple[int, int], gain: Float32, shift: Float32
-    ) -> None:
-        self._down = Taps(source[0], target[0]).blocks(_DOWN_BLOCK)
-        gains = gain.reshape(3, 1, 1)
+    `rows` divides the target's height. Buffers are overwritten by every call.
+    """
+
+    def __init__(self, source: tuple[int, int], target: tuple[int, int], rows: int) -> None:
+        size = max(n for n in range(1, _DOWN_BLOCK + 1) if rows % n == 0)
+        down = Taps(source[0], target[0]).blocks(size)
+        self._bands = [down[at : at + rows // size] for at in range(0, len(down), rows // size)]
         self._across = [
-            (low, high, np.ascontiguousarray(band.T * gains))
+            (low, high, np.ascontiguousarray(band.T))
             for low, high, band in Taps(source[1], target[1]).blocks(_ACROSS_BLOCK)
         ]
-        self._shift = shift.reshape(3, 1, 1)
-        self._white = np.float32(255.0) * gains
-        self._source = np.empty((source[0], 3 * source[1]), np.float32)
-        self._between = np.empty((target[0], source[1], 3), np.float32)
-        self._apart = np.empty((3, target[0], source[1]), np.float32)
-        self._planes = np.empty((3, *target), np.float32)
+        read = max(band[-1][1] - band[0][0] for band in self._bands)
+        self._source = np.empty((read, 3 * source[1]), np.float32)
+        self._between = np.empty((rows, 3 * source[1]), np.float32)
+        self._apart = np.empty((3, rows, source[1]), np.float32)
+        self._planes = np.empty((3, rows, target[1]), np.float32)
 
-    def __call__(self, image: UInt8) -> Float32:
-        """(height, width, 3) → (3, target height, target width): level times gain plus shift."""
-        np.copyto(self._source, image.reshape(self._source.shape))
-        between = self._between.reshape(len(self._between), -1)
+    def band(self, image: UInt8, index: int) -> Float32:
+        """(height, width, 3) → the `index`th band of rows, (3, rows, target width), 0 to 255."""
+        self._filter_down(image, index)
+        rows, width = self._between.shape
+        np.copyto(self._apart, self._between.reshape(rows, width // 3, 3).transpose(2, 0, 1))
+        flat, result = (each.reshape(3 * rows, -1) for each in (self._apart, self._planes))
         place = 0
-        for low, high, band in self._down:
-            until = place + len(band)
-            np.matmul(band, self._source[low:high], out=between[place:until])
-            place = until
-        np.copyto(self._apart, self._between.transpose(2, 0, 1))
-        place = 0
-        for low, high, bands in self._across:
-            until = place + bands.shape[2]
-            np.matmul(self._apart[:, :, low:high], bands, out=self._planes[:, :, place:until])
+        for low, high, weights in self._across:
+            until = place + weights.shape[1]
+            np.matmul(flat[:, low:high], weights, out=result[:, place:until])
             place = until
         # The filter overshoots at edges; a level ends at black and at white.
-        np.clip(self._planes, np.float32(0.0), self._white, out=self._planes)
-        self._planes += self._shift
+        np.clip(self._planes, np.float32(0.0), np.float32(255.0), out=self._planes)
         return self._planes
+
+    def _filter_down(self, image: UInt8, index: int) -> None:
+        band = self._bands[index]
+        begin, end = band[0][0], band[-1][1]
+        source = self._source[: end - begin]
+        np.copyto(source, image[begin:end].reshape(source.shape))
+        place = 0
+        for low, high, weights in band:
+            until = place + len(weights)
+            np.matmul(weights, source[low - begin : high - begin], out=self._between[place:until])
+            place = until

@@ -56,6 +56,17 @@ def test_patches_equal_the_processor_at_any_fixed_size(
     assert np.abs(patches(pictures[3], geometry(*size)) - seen["pixel_values"]).max() <= 1e-6
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_picture_of_the_processors_own_size_is_not_resized(
+    pictures: list[UInt8], exact: bool
+) -> None:
+    picture = np.ascontiguousarray(pictures[2][:256, :608])
+    seen = Qwen2VLImageProcessorPil(patch_size=16)(picture, return_tensors="np")
+    assert seen["image_grid_thw"].tolist() == [[1, 16, 38]]
+    fixed = ImageGeometry(256, 608, 16, 2, 2, MEAN, STD, exact=exact)
+    assert np.abs(patches(picture, fixed) - seen["pixel_values"]).max() <= 1e-6
+
+
 def test_a_camera_picture_resizes_as_pillow_does_in_one_call(pictures: list[UInt8]) -> None:
     for picture in pictures:
         theirs = Image.fromarray(picture).resize((224, 224), Image.Resampling.BICUBIC)
