@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 
+from neon_edge.config.heads import BASE
 from neon_edge.config.motors import needs_opt_in
 from neon_edge.config.robot import Joint, RobotConfig, SafetyLimits
 from neon_edge.errors import ConfigWrong
@@ -17,6 +19,7 @@ def check_robot(robot: RobotConfig) -> None:
     _unique("joint", [joint.name for joint in robot.joints])
     _unique("bus", [bus.name for bus in robot.buses])
     _unique("camera", [camera.name for camera in robot.cameras])
+    _heads(robot)
     buses = {bus.name: bus for bus in robot.buses}
     addresses: set[tuple[str, int]] = set()
     _ordered(robot.safety)
@@ -105,6 +108,39 @@ def _base(robot: RobotConfig) -> None:
             "a healthy robot's base would stop at every tick",
             f"base.watchdog_ms = {robot.base.watchdog_ms}, a tick is {period_ms:g} ms",
             f"set it to two ticks at least, {math.ceil(2 * period_ms)}",
+        )
+
+
+def _heads(robot: RobotConfig) -> None:
+    choices = robot.head_choices
+    if not choices:
+        raise ConfigWrong(
+            "the robot has no head", "heads = []", "name one, or leave [heads] away for the default"
+        )
+    _unique("head", [choice.name for choice in choices])
+    known = {*robot.joint_names, BASE}
+    owners: dict[str, str] = {}
+    for choice in choices:
+        for driven in choice.drives:
+            if driven not in known:
+                near = difflib.get_close_matches(driven, sorted(known), n=1)
+                raise ConfigWrong(
+                    f"head {choice.name!r} drives a joint that the robot does not have",
+                    repr(driven),
+                    f"did you mean {near[0]!r}?" if near else f'name joints, or "{BASE}"',
+                )
+            refuse_shared(owners, driven, choice.name)
+
+
+def refuse_shared(owners: dict[str, str], driven: str, head: str) -> None:
+    """Note that `head` drives this; raises `ConfigWrong`, with both names, where another does."""
+    other = owners.setdefault(driven, head)
+    if other != head:
+        what = "base velocity" if driven == BASE else f"joint {driven!r}"
+        raise ConfigWrong(
+            f"two heads drive {what}",
+            f"{other!r} and {head!r}",
+            "say in each head's `drives` what it alone drives",
         )
 
 

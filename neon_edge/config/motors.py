@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 CanId = Annotated[int, Meta(ge=0, le=0x7FF)]
 Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 
 
 class DamiaoMotor(

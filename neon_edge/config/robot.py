@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
-from neon_edge.config.motors import Motor, Positive
+from neon_edge.config.heads import HeadsChoice
+from neon_edge.config.motors import Motor, NotNegative, Positive
 
-NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 FULL_SPEED_S = 0.1
@@ -165,37 +165,6 @@ class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """A joint measured further outside its limits than this refuses to start."""
 
 
-class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the heads are run: neon_edge/heads/, one file a strategy."""
-
-    strategy: Literal["fresh", "chunk", "ensemble", "rtc", "prefix"] = "fresh"
-    """fresh: every tick on fresh joint state. chunk: replay. ensemble: mean of overlapping ones.
-    rtc: chunks guided so that each continues the last; flow heads only. prefix: chunks given the
-    first rows of the last; flow heads that were trained with them only."""
-    blend_s: Annotated[float, Meta(ge=0, le=2)] = 0.2
-    """What a swap of features adds to the setpoint is taken back over this time; 0 jumps."""
-    decay: NotNegative = 0.01
-    """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""
-    seed: int = 0
-    """Of the noise that heads sample from."""
-    noise: Literal["features", "start"] = "features"
-    """Drawn anew with each features and held until the next, or drawn once, at the start."""
-    execute: Annotated[int, Meta(ge=1)] = 4
-    """rtc laid at the joints: ticks of a chunk before the next is made."""
-    beta: Positive = 5.0
-    """rtc: bound of the guidance; 5 in the paper, 10 in LeRobot."""
-    schedule: Literal["exp", "linear"] = "exp"
-    """rtc: how the hold on the old chunk falls from row to row."""
-    jacobian: Literal["free", "true"] = "free"
-    """rtc: free is what LeRobot deploys; true is the paper's, twice the head's cost."""
-    laid: Literal["joints", "picture"] = "joints"
-    """rtc: chunks begin at the tick they are made in, or at that of their picture."""
-    tokens: Annotated[int, Meta(ge=1)] = 8
-    """fast heads: tokens that a tick writes of the next chunk."""
-    moved: NotNegative = 0.0
-    """jepa heads: how far an embedding, whose root mean square is 1, moves before it is decoded."""
-
-
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """The p99 figures that `profile` holds the robot to."""
 
@@ -230,14 +199,21 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     pose or of damping. Families without damping are off from its first tick."""
     stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
     """Time to take the robot's weight before the torque goes off."""
+    park: Park | None = None
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
-    heads: HeadsChoice = HeadsChoice()
+    heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()
+    """[heads], or [[heads]] for several on one backbone: each with a name and what it drives."""
 
     @property
     def joint_names(self) -> list[str]:
         """Joint names, in the order of every joint array of this robot."""
         return [joint.name for joint in self.joints]
+
+    @property
+    def head_choices(self) -> list[HeadsChoice]:
+        """One a head, in the file's order."""
+        return self.heads if isinstance(self.heads, list) else [self.heads]
 
     @property
     def base_acceleration(self) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.euler import EulerEngine, Guide
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.history import History

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.euler import Guide, Pull
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.guided import GuidedHeads

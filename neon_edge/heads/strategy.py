@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.robot import RobotConfig
 from neon_edge.engine.spelling import SpellingEngine
 from neon_edge.errors import ConfigWrong
@@ -39,33 +40,36 @@ class Heads(Protocol):
         """What the heads want at tick number `tick`, or None while nothing has been seen."""
 
 
-def open_strategy(robot: RobotConfig, network: HeadNetwork) -> Heads:
-    """The strategy that the robot file names, blended where features change.
+def open_strategy(
+    robot: RobotConfig, network: HeadNetwork, choice: HeadsChoice | None = None
+) -> Heads:
+    """The strategy of `choice`, or of the robot's first head, blended where features change.
 
     Raises `ConfigWrong` for heads without it.
     """
-    heads = _chosen(robot, network)
-    ticks = round(robot.heads.blend_s * robot.rate_hz)
+    choice = robot.head_choices[0] if choice is None else choice
+    heads = _chosen(robot, network, choice)
+    ticks = round(choice.blend_s * robot.rate_hz)
     return Blended(heads, ticks, len(robot.joints)) if ticks > 1 else heads
 
 
-def _chosen(robot: RobotConfig, network: HeadNetwork) -> Heads:
+def _chosen(robot: RobotConfig, network: HeadNetwork, choice: HeadsChoice) -> Heads:
     depth = round(HISTORY_S * robot.rate_hz)
     if isinstance(network.engine, SpellingEngine):
-        _check_spelled(robot)
-        joints, tokens = len(robot.joints), robot.heads.tokens
+        _check_spelled(choice)
+        joints, tokens = len(robot.joints), choice.tokens
         return SpelledHeads(network, network.engine, tokens, joints, depth)
-    match robot.heads.strategy:
+    match choice.strategy:
         case "fresh":
             return FreshHeads(network)
         case "chunk":
             return ChunkHeads(network, len(robot.joints), depth)
         case "ensemble":
-            return EnsembleHeads(network, robot.heads.decay)
+            return EnsembleHeads(network, choice.decay)
         case "rtc":
-            return GuidedHeads(network, robot.heads, len(robot.joints), depth)
+            return GuidedHeads(network, choice, len(robot.joints), depth)
         case "prefix":
-            return PrefixHeads(network, robot.heads, len(robot.joints), depth)
+            return PrefixHeads(network, choice, len(robot.joints), depth)
 
 
 def refuse_backbone(heads: Heads, features: Features, rate_hz: float) -> None:
@@ -92,10 +96,10 @@ def warnings_of(heads: Heads) -> list[str]:
     return []
 
 
-def _check_spelled(robot: RobotConfig) -> None:
-    if robot.heads.strategy != "chunk":
+def _check_spelled(choice: HeadsChoice) -> None:
+    if choice.strategy != "chunk":
         raise ConfigWrong(
             "heads that write a chunk token by token can only replay it",
-            f"strategy = {robot.heads.strategy!r} wants a chunk within a tick",
+            f"strategy = {choice.strategy!r} wants a chunk within a tick",
             'choose strategy = "chunk" in [heads]',
         )
