@@ -199,7 +199,6 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     pose or of damping. Families without damping are off from its first tick."""
     stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
     """Time to take the robot's weight before the torque goes off."""
-    park: Park | None = None
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
     heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()
