@@ -12,6 +12,7 @@ import numpy as np
 
 from neon_edge.build.samples import Samples, camera_frames, read_samples
 from neon_edge.build.verify_diffusion import undenoised
+from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.files import sha256_file
@@ -24,8 +25,9 @@ from neon_edge.engine.manifest import (
     read_manifest,
 )
 from neon_edge.engine.plan import open_engine, open_heads_engine
+from neon_edge.engine.spelling import SpellingEngine
 from neon_edge.errors import ConfigWrong, GateMissed
-from neon_edge.features.backbone import Backbone
+from neon_edge.features.streams import open_features
 from neon_edge.types import AudioWindow, Float32, UInt8
 
 BASE_NAMES = ("base vx (m/s)", "base vy (m/s)", "base omega (rad/s)")
@@ -73,6 +75,10 @@ def measured(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> Mea
                 _noise_gate("heads alone, noise", first.predicted, samples, limits),
                 _noise_gate("backbone and heads, noise", second.predicted, samples, limits),
             ]
+        if isinstance(heads, SpellingEngine):
+            more = [chunks_gate(wanted)]
+            alone, whole = answered(alone, wanted), answered(whole, wanted)
+            wanted = without_none(wanted)
     finally:
         heads.close()
     gates = [
@@ -167,7 +173,7 @@ def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int)
     engines = [
         open_engine(plans, part, manifest.machine, threads) for part in manifest.backbone.parts
     ]
-    backbone = Backbone(manifest.backbone, plans, engines)
+    backbone = open_features(manifest.backbone, plans, engines)
     audio = manifest.backbone.audio
     try:
         backbone.instruct(manifest.verification.instruction)
@@ -175,7 +181,9 @@ def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int)
         for index, moment in enumerate(samples.frames):
             backbone.see(camera_frames(moment))
             if samples.sounds is not None and audio is not None:
-                backbone.hear(AudioWindow(samples.sounds[index], audio.rate_hz, 1))
+                # Moments lie so far apart that every branch is due at each.
+                at_ns = (index + 1) * 10**12
+                backbone.hear(AudioWindow(samples.sounds[index], audio.rate_hz, at_ns))
             backbone.infer()
             pooled[index] = backbone.pooled
         return pooled

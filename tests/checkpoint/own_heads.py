@@ -19,13 +19,13 @@ from tests.engine.fast_tokenizer import fit, waves
 POOLED = 128
 
 
-def fast_config(**settings: Any) -> NeonConfig:
-    shape = FastShape(hidden=48, budget=settings.pop("budget", 64))
-    return _config("fast", neon_edge_fast=shape, **settings)
+def fast_config(hidden: int = 48, budget: int = 64, **settings: Any) -> NeonConfig:
+    return _config("fast", neon_edge_fast=FastShape(hidden=hidden, budget=budget), **settings)
 
 
-def jepa_config(**settings: Any) -> NeonConfig:
-    return _config("jepa", neon_edge_jepa=JepaShape(embedding=24, hidden=48), **settings)
+def jepa_config(embedding: int = 24, hidden: int = 48, **settings: Any) -> NeonConfig:
+    shape = JepaShape(embedding=embedding, hidden=hidden)
+    return _config("jepa", neon_edge_jepa=shape, **settings)
 
 
 def _config(head: Any, **settings: Any) -> NeonConfig:
@@ -35,16 +35,22 @@ def _config(head: Any, **settings: Any) -> NeonConfig:
 
 
 def save_own(
-    directory: Path, config: NeonConfig, seed: int = 0, relative: bool = False
+    directory: Path,
+    config: NeonConfig,
+    seed: int = 0,
+    relative: bool = False,
+    chunks: Any = None,
+    vocabulary: int = 300,
 ) -> NeonHeads:
-    """Write a checkpoint with random weights; a fast one gets a tokenizer trained on waves."""
+    """Write a checkpoint with random weights; a fast one's tokenizer learns `chunks`, or waves."""
     directory.mkdir(parents=True, exist_ok=True)
     actions = action_space_of(config)
     tokens = None
     if config.action_head_type == "fast":
-        chunks = waves(200, config.steps, actions.action_dim, seed)
-        fit(directory / ACTION_TOKENIZER, chunks, scale=10, spare=20)
-        tokens = open_action_tokens(directory / ACTION_TOKENIZER, config.steps, actions.action_dim)
+        folder, shape = directory / ACTION_TOKENIZER, (config.steps, actions.action_dim)
+        chunks = waves(200, *shape, seed) if chunks is None else chunks
+        fit(folder, chunks, scale=10, vocabulary=vocabulary, spare=20)
+        tokens = open_action_tokens(folder, *shape)
     torch.manual_seed(seed)
     heads = NeonHeads(config, actions, PICTURE, relative, tokens)
     (directory / "config.json").write_text(json.dumps(as_dict(config)))
