@@ -37,11 +37,9 @@ class SafetyFilter:
         velocity = np.array([joint.velocity for joint in robot.joints], dtype=np.float32)
         self._watch = Watch(robot.safety, velocity)
         self._ladder = Ladder(robot.safety)
-        self._driven = driven
+        self._by_heads = self._driven = driven
         self._outside = robot.safety.start_outside_rad
         self._ramp_ns = robot.safety.ramp_s * 1e9
-        self._silent_ns = robot.safety.head_hold_after_ms * 1e6
-        self._commanded_ns = 0
         self._previous: Float32 = np.zeros(joints, dtype=np.float32)
         self._anchor: Float32 = np.empty(joints, np.float32)
         self._wanted: Float32 = np.empty(joints, np.float32)
@@ -63,6 +61,11 @@ class SafetyFilter:
         """Why the robot is not simply running, as of the last tick."""
         return self._ladder.now.cause
 
+    @property
+    def standing(self) -> Float32:
+        """The last commanded pose (joints,), rad."""
+        return self._previous
+
     def start(self, measured: Float32, now_ns: int) -> None:
         """Latch the measured pose (joints,) and stand on the top rung, to ramp away from it.
 
@@ -82,6 +85,7 @@ class SafetyFilter:
         self._base.stop()
         self._previous[:] = measured
         self._commanded_ns = now_ns
+        self._driven = self._by_heads
         self._watch.start(now_ns)
         self._ladder.start(now_ns)
         self._anchor_at(now_ns)
@@ -89,6 +93,14 @@ class SafetyFilter:
     def disarm(self) -> None:
         """Stand on OFF until `start`: how a control process that crashed comes back."""
         self._ladder.disarm()
+
+    def park(self) -> None:
+        """Until the next `start` setpoints come from no head: every joint follows, unseeing.
+
+        Damp and off stay latched, and all else that speaks against moving still does.
+        """
+        self._driven = np.arange(len(self._names), dtype=np.intp)
+        self._watch.forgo_features()
 
     def filter(
         self,
@@ -99,10 +111,9 @@ class SafetyFilter:
         now_ns: int,
     ) -> JointCommand:
         """Make this tick's command. Its arrays belong to the filter until the next call."""
-        if now_ns - self._commanded_ns > self._silent_ns:
+        if self._watch.stood_still(now_ns):
             # Nobody moved the goal, so the joints have stopped at the last one.
             self._motion.reset(self._previous)
-        self._commanded_ns = now_ns
         before = self._ladder.now.rung
         judgement = self._watch.judge(setpoint, joints, features, health, now_ns)
         stands = self._ladder.step(judgement, now_ns)

@@ -83,11 +83,16 @@ class Watch:
         self._fast = np.empty_like(velocity, np.int64)
         self.start(0)
 
+    def forgo_features(self) -> None:
+        """Until the next `start`, what is wanted does not come from vision."""
+        self._sighted = False
+
     def start(self, now_ns: int) -> None:
         """Forget every count."""
         self._fast[:] = 0
         self._not_finite = 0
         self._last_ns = now_ns
+        self._sighted = True
 
     def judge(
         self,
@@ -111,6 +116,10 @@ class Watch:
                 worst = judgement
         self._last_ns = now_ns
         return worst
+
+    def stood_still(self, now_ns: int) -> bool:
+        """Whether the loop has let `head_hold_after_ms` pass since it last judged, or started."""
+        return now_ns - self._last_ns > self._head_ns
 
     def _inputs(self, health: Health) -> Judgement:
         if health.stop_pressed:
@@ -167,15 +176,19 @@ class Watch:
 
     def _head(self, setpoint: Setpoint | None, now_ns: int) -> Judgement:
         # A loop that stood still has not commanded either: both make what follows a jump.
-        late = now_ns - self._last_ns > self._head_ns
-        if late or (setpoint is not None and now_ns - setpoint.at_ns > self._head_ns):
+        old = setpoint is not None and now_ns - setpoint.at_ns > self._head_ns
+        if old or self.stood_still(now_ns):
             return Judgement(Rung.HOLD, Cause.HEAD_LATE)
         return RUNNING
 
     def _features(
         self, features: Features | None, setpoint: Setpoint | None, now_ns: int
     ) -> Judgement:
-        if features is None or setpoint is None:
+        if setpoint is None:
+            return Judgement(Rung.HOLD, Cause.NO_FEATURES)
+        if not self._sighted:
+            return RUNNING
+        if features is None:
             return Judgement(Rung.HOLD, Cause.NO_FEATURES)
         age_ns = now_ns - features.captured_ns
         if age_ns > self._hold_ns:

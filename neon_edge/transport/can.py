@@ -14,15 +14,19 @@ import select
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from neon_edge.clock import Clock
 from neon_edge.config import CanBus
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import BusCounters
+from neon_edge.transport.can_block import CAPACITY, Frames, Incoming, Outgoing
 from neon_edge.transport.protocol.socketcan import (
     BUS_OFF,
     ERROR_FLAG,
-    FLEXIBLE,
     decode_frame,
     encode_frame,
 )
@@ -37,6 +41,17 @@ _IFF_UP = 0x1
 _FULL = (errno.ENOBUFS, errno.EAGAIN)
 
 
+class Received(NamedTuple):
+    """A block of frames, overwritten by the next."""
+
+    words: npt.NDArray[np.uint64] | None
+    """The payloads as numbers, first byte highest, where just the expected frames came."""
+    frames: Frames
+    """Otherwise the plain ones: classic, standard id, eight bytes."""
+    over: bool
+    """Whether the kernel holds no more."""
+
+
 class CanSocket:
     """A bound CAN socket, or its Unix twin."""
 
@@ -46,6 +61,7 @@ class CanSocket:
         self._channel = channel
         self._socket = connection
         self._clock = clock
+        self._incoming = Incoming()
 
     def send(self, frames: Sequence[BusFrame]) -> int:
         """Send in order; stop at the first frame that the queue refuses for 2 ms."""
@@ -71,27 +87,65 @@ class CanSocket:
             self._clock.sleep_until_ns(self._clock.now_ns() + RETRY_NS)
         return False
 
+    def send_block(self, block: Outgoing) -> int:
+        """The same for a whole block, in one call as long as the queue takes it."""
+        try:
+            sent = block.send(self._socket.fileno())
+        except OSError as failure:
+            if failure.errno not in _FULL:
+                raise self._failed(failure) from failure
+            sent = 0
+        while sent < len(block.frames):
+            if not self._send_one(block.raw(sent)):
+                self.counters.frames_dropped += len(block.frames) - sent
+                break
+            sent += 1
+        self.counters.frames_sent += sent
+        return sent
+
     def receive_ready(self) -> list[BusFrame]:
         """Everything the kernel holds for us."""
         frames: list[BusFrame] = []
-        while True:
-            try:
-                raw = self._socket.recv(FLEXIBLE.size)
-            except BlockingIOError:
-                break
-            except OSError as failure:
-                raise self._failed(failure) from failure
-            if not raw:
-                raise self._failed(OSError(errno.EPIPE, "the other end is closed"))
-            frame = decode_frame(raw)
-            if frame is None:
-                continue
-            if frame.arbitration_id & ERROR_FLAG:
-                self._count_error(frame)
-            else:
-                frames.append(frame)
+        count = CAPACITY
+        while count == CAPACITY:
+            count = self._receive()
+            for place in range(count):
+                self._sort(self._incoming.raw(place), frames)
         self.counters.frames_received += len(frames)
         return frames
+
+    def receive_block(self, heads: bytes) -> Received:
+        """Up to `CAPACITY` frames, most cheaply where they are those of `heads`, and no others."""
+        count = self._receive()
+        incoming = self._incoming
+        self.counters.frames_received += count
+        words = incoming.exactly(heads, count)
+        if words is not None:
+            return Received(words, incoming.frames[:0], over=True)
+        plain = incoming.plain(count)
+        for place in np.flatnonzero(~plain).tolist():
+            # Nothing of these is anyone's state, but the bus may be telling of its errors.
+            self._sort(incoming.raw(place), [])
+        return Received(None, incoming.frames[:count][plain], over=count < CAPACITY)
+
+    def _receive(self) -> int:
+        try:
+            return self._incoming.receive(self._socket.fileno())
+        except BlockingIOError:
+            return 0
+        except OSError as failure:
+            raise self._failed(failure) from failure
+
+    def _sort(self, raw: bytes, frames: list[BusFrame]) -> None:
+        if not raw:
+            raise self._failed(OSError(errno.EPIPE, "the other end is closed"))
+        frame = decode_frame(raw)
+        if frame is None:
+            return
+        if frame.arbitration_id & ERROR_FLAG:
+            self._count_error(frame)
+        else:
+            frames.append(frame)
 
     def _count_error(self, frame: BusFrame) -> None:
         self.counters.error_frames += 1

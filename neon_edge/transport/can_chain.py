@@ -170,7 +170,7 @@ class CanChain:
 
     def write(self, command: JointCommand) -> int:
         """One command a motor. Motors that are off are only asked for their state."""
-        self._counters.missing[self._axes.index] += self._awaited
+        self._counters.missing[self._axes.span] += self._awaited
         self._awaited[:] = True
         if command.rung >= Rung.OFF:
             self._enabled = False
@@ -179,12 +179,19 @@ class CanChain:
         if not self._enabled:
             self._bus.send(self._dialect.ask())
             return 0
-        rows = self._rows.fill(command, [measured[0] for measured in self._dialect.measured])
         if command.rung >= Rung.DAMP:
-            frames = self._dialect.damp(rows)
+            rows = self._rows.fill(command, self._positions)
+            sent = self._bus.send(self._dialect.damp(rows))
             self._enabled = self._dialect.resumes_from_damp
         else:
-            frames = self._dialect.commands(rows)
-        sent = min(self._bus.send(frames), len(self._joints))
-        self._counters.sent[self._axes.index[:sent]] += 1
+            sent = self._command(command)
+        sent = min(sent, len(self._joints))
+        self._counters.sent[self._axes.first(sent)] += 1
         return sent
+
+    def _command(self, command: JointCommand) -> int:
+        rows = self._rows.fill(command, self._positions)
+        return self._bus.send(self._dialect.commands(rows))
+
+    def _positions(self) -> list[float]:
+        return [position for position, _, _ in self._dialect.measured]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32, Int64, JointCommand, JointState, Rung, UInt8
 
 Float64 = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 
 @dataclass(slots=True)
@@ -94,16 +95,26 @@ class Axes:
     """
 
     def __init__(self, placed: Sequence[Placed]) -> None:
-        self.index: npt.NDArray[np.intp] = np.array([p.place for p in placed], np.intp)
+        self.index: Places = np.array([p.place for p in placed], np.intp)
+        first, n = placed[0].place, len(placed)
+        together = [p.place for p in placed] == list(range(first, first + n))
+        self.span: slice | Places = slice(first, first + n) if together else self.index
+        """`index`, as a slice where the joints stand together: a view costs no copy."""
         self.sign: Float64 = np.array([p.joint.sign for p in placed], np.float64)
         self.offset: Float64 = np.array([p.joint.offset for p in placed], np.float64)
         self.signs = [float(p.joint.sign) for p in placed]
         self.offsets = [float(p.joint.offset) for p in placed]
         self.places = [p.place for p in placed]
 
+    def first(self, count: int) -> slice | Places:
+        """Where the first so many of the chain's joints stand."""
+        if isinstance(self.span, slice):
+            return slice(self.span.start, self.span.start + count)
+        return self.index[:count]
+
     def motor_positions(self, joint_positions: Float32) -> Float64:
         """Of the robot's (joints,) array, this chain's motors' positions (n,)."""
-        return self.sign * joint_positions[self.index] + self.offset
+        return self.sign * joint_positions[self.span] + self.offset
 
     def joint_positions(self, motor_positions: Float64) -> Float64:
         """Motor positions (n,) as joint positions (n,)."""
@@ -120,10 +131,16 @@ class Axes:
         state.torque[joint] = sign * torque
         state.received_ns[joint] = now_ns
 
+    def store_whole(self, state: JointState, at_joint: Float64, now_ns: int) -> None:
+        """Put every joint's column of (3, n): position, velocity, torque, into `state`."""
+        span = self.span
+        state.position[span], state.velocity[span], state.torque[span] = at_joint
+        state.received_ns[span] = now_ns
+
     def store_all(
         self,
         state: JointState,
-        places: npt.NDArray[np.intp],
+        places: Places,
         at_motor: Float64,
         now_ns: int,
     ) -> None:
@@ -155,22 +172,22 @@ class Rows:
         rows[3] = [joint.kd for joint in self._joints]
         return rows
 
-    def fill(self, command: JointCommand, measured: Sequence[float]) -> Float64:
-        """A command's rows; on rung DAMP what slows motors at `measured` (n,) down.
+    def fill(self, command: JointCommand, measured: Callable[[], Sequence[float]]) -> Float64:
+        """A command's rows; on rung DAMP what slows motors at `measured()` (n,) down.
 
         Raises `ValueError` for what is not finite or beyond a joint's own velocity, gains or
         effort.
         """
         rows, axes = self.values, self._axes
-        rows[3] = command.kd[axes.index]
+        rows[3] = command.kd[axes.span]
         if command.rung >= Rung.DAMP:
-            rows[0] = measured
+            rows[0] = measured()
             rows[1] = rows[2] = rows[4] = 0.0
         else:
             rows[0] = axes.motor_positions(command.position)
-            rows[1] = axes.sign * command.velocity[axes.index]
-            rows[2] = command.kp[axes.index]
-            rows[4] = axes.sign * command.torque[axes.index]
+            rows[1] = axes.sign * command.velocity[axes.span]
+            rows[2] = command.kp[axes.span]
+            rows[4] = axes.sign * command.torque[axes.span]
         # Comparisons with NaN are false, so this stops NaN and both infinities before any codec.
         if not bool((np.abs(rows) <= self._high).all()):
             raise ValueError(f"command outside its joints' limits or not finite: {rows.tolist()}")

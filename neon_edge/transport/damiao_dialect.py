@@ -30,12 +30,12 @@ class DamiaoDialect:
 
     def __init__(self, exchange: CanExchange, motors: Sequence[DamiaoMotor]) -> None:
         self._exchange = exchange
-        self._motors = motors
+        self.motors = motors
         self._ids = [motor.id for motor in motors]
         self._place = {motor.feedback_id: k for k, motor in enumerate(motors)}
         self._ranges = [Ranges(m.position_max, m.velocity_max, m.torque_max) for m in motors]
-        self._batch = CommandBatch(self._ranges)
-        self.limits = self._batch.high
+        self.batch = CommandBatch(self._ranges)
+        self.limits = self.batch.high
         self.measured = [(0.0, 0.0, 0.0)] * len(motors)
         self.faults = [0] * len(motors)
         self._heard: dict[int, bytes] = {}
@@ -45,7 +45,7 @@ class DamiaoDialect:
     def set_up(self) -> None:
         """Every motor under its ids, in its ranges, in MIT mode, its watchdog set and read back."""
         ids = self._read(Register.MOTOR_ID)
-        for place, (motor, found) in enumerate(zip(self._motors, ids, strict=True)):
+        for place, (motor, found) in enumerate(zip(self.motors, ids, strict=True)):
             self._exchange.compare(place, "motor id", motor.id, found)
         for register, what, of in (
             (Register.POSITION_MAX, "position range (rad)", 0),
@@ -54,13 +54,13 @@ class DamiaoDialect:
         ):
             for place, value in enumerate(self._read(register)):
                 self._exchange.compare(place, what, self._ranges[place][of], value)
-        self._write(Register.MODE, [damiao.MIT_MODE] * len(self._motors))
-        counts = [motor.watchdog_ms * damiao.WATCHDOG_PER_MS for motor in self._motors]
+        self._write(Register.MODE, [damiao.MIT_MODE] * len(self.motors))
+        counts = [motor.watchdog_ms * damiao.WATCHDOG_PER_MS for motor in self.motors]
         self._write(Register.TIMEOUT, counts)
 
     def lull(self) -> int:
         """Enable with no gains and no torque, then say nothing."""
-        longest_ms = max(motor.watchdog_ms for motor in self._motors)
+        longest_ms = max(motor.watchdog_ms for motor in self.motors)
         if longest_ms:
             self.prepare()
             self._tell(damiao.ENABLE)
@@ -69,12 +69,12 @@ class DamiaoDialect:
 
     def _limp(self) -> list[tuple[int, bytes]]:
         rows = np.zeros((5, len(self._ids)))
-        return list(zip(self._ids, self._batch.encode(rows), strict=True))
+        return list(zip(self._ids, self.batch.encode(rows), strict=True))
 
     def check_tripped(self) -> None:
         """Every armed motor must say that it has lost its host."""
         for place, feedback in enumerate(self._feedback(self._refresh)):
-            watched = self._motors[place].watchdog_ms
+            watched = self.motors[place].watchdog_ms
             if watched and feedback.condition != Condition.LOST_COMMUNICATION:
                 raise self._exchange.refuses(
                     place, f"{_named(feedback)} after {watched} ms of silence: its watchdog is dead"
@@ -111,7 +111,7 @@ class DamiaoDialect:
 
     def commands(self, rows: Float64) -> list[BusFrame]:
         """One MIT frame a motor, which it answers with its state."""
-        payloads = self._batch.encode(rows)
+        payloads = self.batch.encode(rows)
         return [BusFrame(i, payload) for i, payload in zip(self._ids, payloads, strict=True)]
 
     def damp(self, rows: Float64) -> list[BusFrame]:
@@ -137,7 +137,7 @@ class DamiaoDialect:
     def decode(self) -> None:
         """All feedback of a tick in one go."""
         places = list(self._heard)
-        states, conditions = self._batch.decode(list(self._heard.values()), places)
+        states, conditions = self.batch.decode(list(self._heard.values()), places)
         for place, state, condition in zip(places, states, conditions, strict=True):
             self.measured[place] = state
             well = condition == Condition.ENABLED
@@ -152,7 +152,7 @@ class DamiaoDialect:
         return self._exchange.ask(frames, self._as_feedback, tries)
 
     def _as_feedback(self, place: int, frame: BusFrame) -> Feedback | None:
-        expected = self._motors[place].feedback_id
+        expected = self.motors[place].feedback_id
         if frame.arbitration_id != expected or len(frame.payload) != damiao.FRAME_BYTES:
             return None
         feedback = damiao.decode_feedback(self._ranges[place], frame.payload)
@@ -161,7 +161,7 @@ class DamiaoDialect:
 
     def _read(self, register: Register) -> list[float]:
         def value(place: int, frame: BusFrame) -> float | None:
-            motor = self._motors[place]
+            motor = self.motors[place]
             answer = damiao.decode_register(frame.payload)
             if answer is None or (answer.motor, answer.register) != (motor.id, register):
                 return None

@@ -41,10 +41,26 @@ def make_chain(
     """The chain for the motors of one bus. Raises `ConfigWrong` where they do not fit it."""
     if isinstance(config, SerialBus):
         return _serial_chain(config, bus, placed, counters, clock)
-    if config.fd:
-        bus = FlexibleBus(bus)
-    exchange = CanExchange(bus, [p.joint for p in placed], clock)
-    return CanChain(bus, placed, counters, clock, _dialect(config, exchange, placed, rate_hz))
+    wire = FlexibleBus(bus) if config.fd else bus
+    exchange = CanExchange(wire, [p.joint for p in placed], clock)
+    dialect = _dialect(config, exchange, placed, rate_hz)
+    return _block_chain(wire, placed, counters, clock, dialect) or CanChain(
+        wire, placed, counters, clock, dialect
+    )
+
+
+def _block_chain(
+    bus: Bus, placed: Sequence[Placed], counters: JointCounters, clock: Clock, dialect: Dialect
+) -> Chain | None:
+    """For the pairs of bus and family that have one."""
+    from neon_edge.transport.can import CanSocket
+    from neon_edge.transport.damiao_dialect import DamiaoDialect
+
+    if not (isinstance(bus, CanSocket) and isinstance(dialect, DamiaoDialect)):
+        return None
+    from neon_edge.transport.damiao_block import DamiaoBlockChain
+
+    return DamiaoBlockChain(bus, placed, counters, clock, dialect)
 
 
 def _serial_chain(

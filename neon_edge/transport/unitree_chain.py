@@ -123,7 +123,7 @@ class UnitreeChain:
         if not self._enabled:
             self._line.in_turn(self._locked)
             return 0
-        self._line.in_turn(self._commands(self._rows.fill(command, self._measured.tolist())))
+        self._line.in_turn(self._commands(self._rows.fill(command, self._measured.tolist)))
         self._counters.sent[self._axes.index] += 1
         return len(self._ids)
 

@@ -1,7 +1,9 @@
 """Replies lost on the simulated robot: `python -m tests.bench.bench_loss SECONDS DROP CORRUPT`.
 
 Runs the whole runtime against emulated motors that lose and corrupt replies once it is up, and
-samples the motors' true positions. Prints one line a figure. Needs plans for `robots/sim.toml`.
+samples the motors' true positions. A tick is missed where the loop woke whole periods late or
+worked longer than one: beside it runs a process that does nothing but wake, so that the machine's
+part can be told from ours. Needs plans for `robots/sim.toml`.
 """
 
 from __future__ import annotations
@@ -9,15 +11,28 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from neon_edge.clock import MonotonicClock
-from neon_edge.config import load_robot
+from neon_edge.config import RobotConfig, load_robot
+from neon_edge.profile.beside import BesideSpec, running
+from neon_edge.profile.probe import WakeRing
+from neon_edge.runtime.observed import (
+    CAPACITY,
+    POOLED_CAPACITY,
+    TICKS,
+    observed_fields,
+    pooled_fields,
+)
 from neon_edge.runtime.rundir import RunDirectory
+from neon_edge.runtime.spec import RunSpec
 from neon_edge.runtime.supervisor import Supervisor, prepare
 from neon_edge.sim.launch import Simulation, start_sim, with_channels
+from neon_edge.telemetry.mapped import Rows, create_ring
+from neon_edge.telemetry.reader import RingReader
 
 FROM_S = 20.0
 """Bring-up asks and gives up after three tries; faults begin when the robot runs."""
@@ -27,11 +42,11 @@ PUBLISHED_S = 0.01
 
 
 class Watcher(threading.Thread):
-    """Samples the motors' true positions until it is told to stop."""
+    """Samples the motors' true positions and empties the rings until it is told to stop."""
 
-    def __init__(self, sim: Simulation, velocity: np.ndarray) -> None:
+    def __init__(self, sim: Simulation, velocity: np.ndarray, rings: list[RingReader]) -> None:
         super().__init__(daemon=True)
-        self._sim, self._velocity = sim, velocity
+        self._sim, self._velocity, self._rings = sim, velocity, rings
         self.over = threading.Event()
         self.worst_share = 0.0
         self.samples = 0
@@ -46,6 +61,39 @@ class Watcher(threading.Thread):
             self.worst_share = max(self.worst_share, float((np.abs(now - before) / allowed).max()))
             before, at_ns = now, now_ns
             self.samples += 1
+            if self.samples % 25 == 0:
+                for ring in self._rings:
+                    ring.drain()
+
+
+def observed(spec: RunSpec, width: int) -> RingReader:
+    """The ring of observations that a recorded run has, and the one that nobody reads here."""
+    create_ring(spec.observed, observed_fields(len(spec.robot.joints)), CAPACITY)
+    create_ring(spec.pooled, pooled_fields(width), POOLED_CAPACITY)
+    return RingReader(spec.observed)
+
+
+def steps(rows: Rows, robot: RobotConfig) -> float:
+    """The largest step between two commands, as a share of what its joint's velocity allows."""
+    allowed = np.array([joint.velocity / robot.rate_hz for joint in robot.joints])
+    moved = np.abs(np.diff(rows["command_position"].astype(np.float64), axis=0))
+    return float((moved / allowed).max())
+
+
+def tell_staleness(rows: Rows, robot: RobotConfig) -> None:
+    """A line a joint: how old its state was when a tick began, and how many ticks had no newer."""
+    ages = (rows["at_ns"][:, None] - rows["received_ns"]) / 1e6
+    again = (np.diff(rows["received_ns"], axis=0) == 0).mean(axis=0)
+    print(
+        f"\n{'joint':<22}{'family':<12}{'no answer %':>12}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}"
+    )
+    for k, joint in enumerate(robot.joints):
+        p50, p99 = np.percentile(ages[:, k], (50, 99))
+        family = joint.motor.__struct_config__.tag
+        print(
+            f"{joint.name:<22}{family:<12}{100 * again[k]:>12.1f}"
+            f"{p50:>9.1f}{p99:>9.1f}{ages[:, k].max():>9.1f}"
+        )
 
 
 def main(seconds: float = 300.0, drop: float = 0.05, corrupt: float = 0.01) -> None:
@@ -60,22 +108,49 @@ def main(seconds: float = 300.0, drop: float = 0.05, corrupt: float = 0.01) -> N
         spec, manifest = prepare(robot, directory, seconds + FROM_S, 1)
         sim = start_sim(robot, directory, faults)
         opened.callback(sim.stop)
-        spec = msgspec.structs.replace(spec, robot=with_channels(robot, sim.channels))
-        watcher = Watcher(sim, np.array([joint.velocity for joint in robot.joints]))
+        spec = msgspec.structs.replace(spec, robot=with_channels(robot, sim.channels), record=True)
+        seen = observed(spec, manifest.backbone.pooled_width)
+        wakes = Path(spec.directory) / "wakes.ring"
+        WakeRing.create(wakes)
+        bare = RingReader(wakes)
+        watcher = Watcher(sim, np.array([joint.velocity for joint in robot.joints]), [seen, bare])
+        supervisor = Supervisor(spec, manifest, lambda _: None)
+        probe = BesideSpec(robot.rate_hz, str(wakes), 0.5, str(spec.ticks))
+        opened.enter_context(running("neon_edge.profile.probe", probe, directory))
         watcher.start()
-        report = Supervisor(spec, manifest, lambda _: None).run()
+        report = supervisor.run()
         watcher.over.set()
         watcher.join()
+        seen.drain()
+        bare.drain()
+        rows = seen.rows()[np.isin(seen.rows()["kind"], TICKS)].copy()
+        late_ms = (bare.rows()["start_ns"] - bare.rows()["due_ns"]) / 1e6
     print(f"seconds {seconds:g}, drop {drop:g}, corrupt {corrupt:g}, seed 1")
     print(
         f"ticks {report.ticks}, missed {report.missed}, stale {report.stale}, "
-        f"clipped {report.clipped}, causes {report.causes}"
+        f"scaled {report.scaled}, clipped {report.clipped}, causes {report.causes}"
     )
-    print(f"joint commands sent {report.joint_commands_sent}")
+    print(
+        f"joint commands sent {report.joint_commands_sent}, control restarts "
+        f"{report.control_restarts}"
+    )
+    print(
+        f"lateness ms p99 {report.lateness_us.p99 / 1e3:.2f}, max "
+        f"{report.lateness_us.max / 1e3:.2f}; bare wake-up p99 {np.percentile(late_ms, 99):.2f}, "
+        f"max {late_ms.max():.2f}, {int((late_ms >= 20).sum())} of {len(late_ms)} missed"
+    )
+    for name in ("read", "write", "tick"):
+        spread = report.stages_us[name]
+        print(
+            f"{name:<6} ms p50 {spread.p50 / 1e3:.2f}, p99 {spread.p99 / 1e3:.2f}, "
+            f"max {spread.max / 1e3:.2f}"
+        )
+    print(f"largest commanded step over what velocity limits allow {steps(rows, robot):.3f}")
     print(
         f"largest motion over what velocity limits allow {watcher.worst_share:.3f} "
         f"({watcher.samples} samples)"
     )
+    tell_staleness(rows, robot)
 
 
 if __name__ == "__main__":

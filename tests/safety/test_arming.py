@@ -87,6 +87,14 @@ def test_the_measured_pose_is_copied() -> None:
     assert np.array_equal(bench.tick(0.9).position, measured)
 
 
+def test_the_measured_pose_is_nobodys_to_write() -> None:
+    bench = Bench()
+    measured = bench.measured.copy()
+    for _ in range(60):
+        bench.tick(0.9)
+    assert np.array_equal(bench.measured, measured)
+
+
 def test_the_ramp_is_minimum_jerk_for_joints_and_base() -> None:
     bench = Bench(safety=SafetyLimits(ramp_s=2.0))
     start = bench.measured.copy()

@@ -133,19 +133,33 @@ def test_a_scaled_robot_arrives_without_overshoot() -> None:
 
 def test_a_loop_that_stood_still_starts_from_rest() -> None:
     bench = bench_of(8.0, 1e6)
-    for _ in range(25):
+    for _ in range(12):
         moving = bench.tick(9.0).position.copy()
-    late = bench.tick(9.0, after_ms=60.001)
+    late = bench.tick(9.0, after_ms=60.000001)
     assert late.rung is Rung.HOLD
     assert np.array_equal(late.position, moving)
     assert np.array_equal(bench.tick(9.0).position, moving)
 
 
-def test_a_loop_that_is_late_but_not_still_brakes_on() -> None:
+def test_a_loop_that_is_late_but_not_still_goes_on_as_it_was() -> None:
     bench = bench_of(8.0, 1e6)
     for _ in range(12):
+        before = bench.tick(9.0).position.copy()
         moving = bench.tick(9.0).position.copy()
-    assert (bench.tick(9.0, after_ms=60).position > moving).all()
+    step = (bench.tick(9.0, after_ms=60).position - moving)[3]
+    assert step >= (moving - before)[3] > 0.03
+
+
+def test_a_first_tick_that_comes_late_moves_nothing() -> None:
+    bench = bench_of(8.0, 400.0)
+    late = bench.tick(9.0, after_ms=1000)
+    assert late.rung is Rung.HOLD
+    assert np.array_equal(late.position, bench.measured)
+    for _ in range(40):
+        bench.tick(9.0)
+    again = np.float32([0.1, 0.2, 0.3, 0.4])
+    bench.filter.start(again, bench.now_ns)
+    assert np.array_equal(bench.tick(9.0, after_ms=1000).position, again)
 
 
 def test_a_start_forgets_what_was_moving() -> None:
