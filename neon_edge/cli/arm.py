@@ -21,8 +21,13 @@ def main(options: argparse.Namespace) -> int:
 
 def tell(word: str, options: argparse.Namespace) -> int:
     """Say one word to a running robot and print on which rung it stands then."""
+    print(f"the robot stands on {asked(word, options)['rung']}", file=sys.stderr)
+    return 0
+
+
+def asked(word: str, options: argparse.Namespace) -> dict[str, str | int | float | None]:
+    """What a running robot replies to one word. Raises `DeviceMissing` where it refuses."""
     reply = ask(find_socket(options.socket), Request(word))
     if not reply.done:
         raise DeviceMissing(reply.wrong, reply.facts, reply.fix)
-    print(f"the robot stands on {reply.told['rung']}", file=sys.stderr)
-    return 0
+    return reply.told

@@ -23,7 +23,7 @@ VERBS = {
     "robot": "a robot file from a URDF or an MJCF",
     "sim": "a robot's emulated motors, on channels that any program can open",
     "bus": "look at a robot's motors one bus at a time: ping, scan, dump, send, wiggle, home",
-    "stop": "press a running robot's software e-stop: it damps until armed",
+    "stop": "press a running robot's software e-stop: it damps until armed; or end its run",
     "arm": "let a damped or disarmed robot move again, from where it stands",
     "profile": "drive the robot, measure every stage, judge it against the robot's budget",
 }

@@ -24,6 +24,7 @@ def check_robot(robot: RobotConfig) -> None:
     addresses: set[tuple[str, int]] = set()
     _ordered(robot.safety)
     _base(robot)
+    _park(robot)
     period_ms = 1e3 / robot.rate_hz
     for key in ("head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"):
         if getattr(robot.safety, key) < 2 * period_ms:
@@ -156,6 +157,32 @@ def _ordered(safety: SafetyLimits) -> None:
                 "a graver rung begins before a milder one",
                 f"safety.{lower} = {getattr(safety, lower)}, {upper} = {getattr(safety, upper)}",
                 f"{lower} must be below {upper}",
+            )
+
+
+def _park(robot: RobotConfig) -> None:
+    if robot.stop == "park" and robot.park is None:
+        raise ConfigWrong(
+            "the robot is to be parked and nobody says where",
+            'stop = "park", and no [park]',
+            "add [park] with a pose, or choose another stop",
+        )
+    joints = {joint.name: joint for joint in robot.joints}
+    margin = robot.safety.position_margin_rad
+    for name, position in robot.park.pose.items() if robot.park else ():
+        joint = joints.get(name)
+        if joint is None:
+            raise ConfigWrong(
+                f"the pose to park in names a joint {name!r} that does not exist",
+                f"joints: {', '.join(joints)}",
+                "name one of them",
+            )
+        if not joint.lower + margin <= position <= joint.upper - margin:
+            raise ConfigWrong(
+                f"joint {name!r} cannot be parked outside its limits",
+                f"park.pose {position} rad, allowed {joint.lower + margin:g} to "
+                f"{joint.upper - margin:g} rad",
+                "choose a position inside them",
             )
 
 

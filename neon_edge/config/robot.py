@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.motors import Motor, NotNegative, Positive
+from neon_edge.config.stopping import Park
 
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
@@ -194,11 +195,13 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """m/s, m/s, rad/s: forward, sideways, turn."""
     base_acceleration_limits: Triple | None = None
     """m/s², m/s², rad/s²; without it, what reaches the velocities in `BASE_FULL_SPEED_S`."""
-    stop: Literal["relax", "hold", "damp"] = "relax"
+    stop: Literal["relax", "hold", "damp", "park"] = "relax"
     """The motion of a stop that was asked for: torque off at once, or after `stop_s` of holding the
-    pose or of damping. Families without damping are off from its first tick."""
+    pose or of damping, or the way to the pose of `park`. Families without damping are off from the
+    first tick of a damp."""
     stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
     """Time to take the robot's weight before the torque goes off."""
+    park: Park | None = None
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
     heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()

@@ -128,13 +128,27 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))
         try:
             control_loop(ticker, stages)
-            if spec.robot.stop != "relax":
-                stages.stop = spec.robot.stop
-                stopping_motion(ticker, stages, round(spec.robot.stop_s * spec.robot.rate_hz))
+            had.warnings.extend(stop_as_declared(spec.robot, ticker, stages))
         finally:
             robot.disable()
             had.warnings.extend(warnings_of(heads))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
+
+
+def stop_as_declared(robot: RobotConfig, ticker: Ticker, stages: RobotStages) -> list[str]:
+    """The motion of a stop that was asked for, before the torque goes off; warnings about it."""
+    warnings, how = [], robot.stop
+    if robot.park is not None and how == "park":
+        stages.park(robot)
+        periods = round(robot.park.timeout_s * robot.rate_hz)
+        stopping_motion(ticker, stages, periods, stages.parked)
+        if not stages.parked():
+            warnings.append(f"not parked after {robot.park.timeout_s:g} s: it ends where it is")
+        stages.parking, how = None, robot.park.then
+    if how in ("hold", "damp"):
+        stages.stop = how
+        stopping_motion(ticker, stages, round(robot.stop_s * robot.rate_hz))
+    return warnings
 
 
 def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot, enabling: int) -> ControlNote:

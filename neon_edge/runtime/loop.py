@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Protocol
 
 from neon_edge.runtime.ticker import Tick, Ticker
@@ -40,9 +41,14 @@ def control_loop(ticker: Ticker, stages: Stages) -> None:
     _run(ticker.ticks(), stages)
 
 
-def stopping_motion(ticker: Ticker, stages: Stages, periods: int) -> None:
-    """Go on behind `control_loop` for so many periods; the stages know that it is a stop."""
-    _run(ticker.linger(periods), stages)
+def stopping_motion(
+    ticker: Ticker, stages: Stages, periods: int, ended: Callable[[], bool] = lambda: False
+) -> None:
+    """Go on behind `control_loop` for so many periods; the stages know that it is a stop.
+
+    It is over before that once `ended` says so.
+    """
+    _run(takewhile(lambda _: not ended(), ticker.linger(periods)), stages)
 
 
 def _run(ticks: Iterator[Tick], stages: Stages) -> None:

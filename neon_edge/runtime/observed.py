@@ -30,9 +30,11 @@ class Kind(IntEnum):
     DISARM = 3
     UNASKED = 4
     """A tick on which the heads were not asked: the robot holds, to be stopped."""
+    PARK = 5
+    """A tick on the way to the pose in which the robot is left."""
 
 
-TICKS = (Kind.TICK, Kind.UNASKED)
+TICKS = (Kind.TICK, Kind.UNASKED, Kind.PARK)
 
 
 _PER_JOINT = (

@@ -22,6 +22,7 @@ from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.runtime.control import open_heads
 from neon_edge.runtime.messages import POOLED, ROWS
 from neon_edge.runtime.observed import Kind
+from neon_edge.runtime.parking import Parking
 from neon_edge.runtime.plans import find_plans
 from neon_edge.runtime.recorder import RUN
 from neon_edge.safety.filter import SafetyFilter
@@ -120,7 +121,7 @@ class _Rerun:
                 self._safety.start(measured, int(row["at_ns"]))
             case Kind.DISARM:
                 self._safety.disarm()
-            case Kind.TICK | Kind.UNASKED:
+            case Kind.TICK | Kind.UNASKED | Kind.PARK:
                 self._tick(row)
 
     def _keep(self, row: np.void) -> None:
@@ -137,6 +138,7 @@ class _Rerun:
 
     def _begin(self, measured: Float32, at_ns: int) -> None:
         self._processes += 1
+        self._parking: Parking | None = None
         self._heads = open_heads(self._manifest, self._plans, self._robot)
         self._safety = SafetyFilter(self._robot, self._heads.driven)
         self._safety.start(measured, at_ns)
@@ -162,6 +164,8 @@ class _Rerun:
         setpoint = None
         if row["kind"] == Kind.TICK:
             setpoint = self._heads.setpoint(features, joints, at_ns, number)
+        elif row["kind"] == Kind.PARK:
+            setpoint = self._park(at_ns)
         command = self._safety.filter(setpoint, joints, features, health, at_ns)
         made = {
             "rung": np.uint8(command.rung),
@@ -176,6 +180,12 @@ class _Rerun:
             if np.asarray(value).tobytes() != row[name].tobytes():
                 self._differ(number, name, row[name], np.asarray(value))
                 return
+
+    def _park(self, at_ns: int) -> Setpoint:
+        if self._parking is None:
+            self._parking = Parking(self._robot, self._safety.standing)
+            self._safety.park()
+        return self._parking.setpoint(self._safety.now.rung, at_ns)
 
     def _differ(
         self,

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Literal
 
 from neon_edge.clock import Clock
+from neon_edge.config import RobotConfig
 from neon_edge.errors import NeonEdgeError
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.strategy import Heads
 from neon_edge.runtime.health import HealthWatch
 from neon_edge.runtime.loop import Tick
 from neon_edge.runtime.observed import Kind, Observer
+from neon_edge.runtime.parking import Parking
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot
@@ -48,6 +50,9 @@ class RobotStages:
         self._seen_health = Health()
         self.stop: Literal["", "hold", "damp"] = ""
         """The stopping motion, once it has begun."""
+        self.parking: Parking | None = None
+        """The way to where the robot is left, once it is under way."""
+        self._joints: JointState | None = None
         self.arming = False
         """Set from a signal: a person wants the robot to move again."""
         self.enabling = 0
@@ -65,7 +70,7 @@ class RobotStages:
     def read(self) -> JointState:
         """Joint state from the replies that are in."""
         self._begun_ns = self._clock.now_ns()
-        joints = self._robot.read()
+        joints = self._joints = self._robot.read()
         self._read_ns = self._clock.now_ns()
         return joints
 
@@ -78,7 +83,9 @@ class RobotStages:
     def decide(self, features: Features | None, joints: JointState, tick: Tick) -> Setpoint | None:
         """What the heads want; nothing while the robot holds for a stop."""
         self._setpoint = None
-        if self.stop != "hold":
+        if self.parking is not None:
+            self._setpoint = self.parking.setpoint(self._safety.now.rung, tick.start_ns)
+        elif self.stop != "hold":
             self._setpoint = self._heads.setpoint(features, joints, tick.start_ns, tick.number)
         self._heads_ns = self._clock.now_ns()
         return self._setpoint
@@ -126,12 +133,28 @@ class RobotStages:
                 self._features,
                 self._seen_health,
                 command,
-                Kind.UNASKED if self.stop == "hold" else Kind.TICK,
+                self._kind(),
             )
         if self.arming:
             self.arming = False
             self.arm()
             self.told(self.refused)
+
+    def _kind(self) -> Kind:
+        if self.parking is not None:
+            return Kind.PARK
+        return Kind.UNASKED if self.stop == "hold" else Kind.TICK
+
+    def park(self, robot: RobotConfig) -> None:
+        """From the next tick on, the way to where the robot is left."""
+        self.parking = Parking(robot, self._safety.standing)
+        self._safety.park()
+
+    def parked(self) -> bool:
+        """Whether that way has ended."""
+        if self.parking is None or self._joints is None:
+            return True
+        return self.parking.ended(self._safety.now.rung, self._joints)
 
     def arm(self) -> None:
         """Torque on where it stands, and a ramp from there. Between ticks: it may cost some.

@@ -19,7 +19,7 @@ from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.arming import Arming
 from neon_edge.runtime.board import board
-from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, Child
+from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, STOP_AFTER_S, Child
 from neon_edge.runtime.conversation import Conversation
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.health import create_stop_flag
@@ -27,6 +27,7 @@ from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.requests import Answer, Reply
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.runtime.systemd import Service
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
@@ -78,7 +79,8 @@ class Supervisor:
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)
         self._ladder = LadderEvents(spec.robot.joint_names)
         arming = Arming(spec, lambda: self.control.pid, self._rung, self._clock)
-        self._conversation = Conversation(spec, manifest, self._events, self._clock, arming.answers)
+        answers = {**arming.answers, "end": self._end}
+        self._conversation = Conversation(spec, manifest, self._events, self._clock, answers)
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
@@ -90,7 +92,7 @@ class Supervisor:
         try:
             while control.code is None or self._revive_control(begun_ns):
                 if self._stopping:
-                    self._service.stopping()
+                    self._service.stopping(self._stop_takes_s())
                     control.terminate()
                 self._revive_backbone()
                 self._drain()
@@ -114,8 +116,18 @@ class Supervisor:
         newest = self._ticks.newest(1)
         return Rung(int(newest["rung"][0])) if len(newest) else None
 
+    def _stop_takes_s(self) -> float:
+        robot = self._spec.robot
+        if robot.stop != "park" or robot.park is None:
+            return 0.0
+        return robot.park.timeout_s + robot.stop_s + STOP_AFTER_S
+
     def _stop(self, *_: object) -> None:
         self._stopping = True
+
+    def _end(self, _: str) -> Answer:
+        self._stopping = True
+        return lambda: Reply(True, {"ends": self._spec.robot.stop})
 
     def _revive_control(self, begun_ns: int) -> bool:
         """Start a crashed control process again, disarmed. False where the run is over."""

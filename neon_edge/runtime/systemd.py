@@ -79,11 +79,12 @@ class Service:
             self._notifier.tell("WATCHDOG=1")
             self._fed_ns = now_ns
 
-    def stopping(self) -> None:
-        """The declared stop has begun. Saying it twice is harmless."""
+    def stopping(self, takes_s: float = 0.0) -> None:
+        """The declared stop has begun, and may take so long. Saying it twice is harmless."""
         if not self._stopping:
             self._stopping = True
-            self._notifier.tell("STOPPING=1", "STATUS=stopping")
+            extend = [f"EXTEND_TIMEOUT_USEC={round(takes_s * 1e6)}"] if takes_s else []
+            self._notifier.tell("STOPPING=1", "STATUS=stopping", *extend)
 
     def close(self) -> None:
         """Let go of the socket."""

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from neon_edge.clock import FakeClock
+from neon_edge.config import RobotConfig, load_robot
+from neon_edge.config.check import check_robot
+from neon_edge.config.stopping import Park
+from neon_edge.errors import ConfigWrong
 from neon_edge.runtime.loop import Ticker
 from neon_edge.runtime.observed import Kind, observed_fields
+from neon_edge.runtime.parking import Parking
 from neon_edge.runtime.replay import replay
 from neon_edge.telemetry.mapped import row_dtype
 from neon_edge.telemetry.recording import Recorded
-from neon_edge.types import Rung
+from neon_edge.types import Health, JointState, Rung
 from tests.cli.live import Live, wait_s
-from tests.conftest import ROOT
+from tests.conftest import ROOT, neon_edge
+from tests.safety.bench import Bench
+from tests.safety.bench import robot as bench_robot
 
 MS = 1_000_000
 
@@ -33,6 +42,101 @@ def test_lingering_ticks_stay_on_the_grid_and_go_on_counting() -> None:
         20 * MS * tick.number for tick in lingering
     }
     assert list(ticker.linger(0)) == []
+
+
+def parked_robot(velocity: float = 0.5) -> RobotConfig:
+    pose = {"j0": 0.8, "j2": -1.2}
+    return msgspec.structs.replace(
+        bench_robot(), stop="park", park=Park(pose=pose, velocity=velocity, within_rad=0.01)
+    )
+
+
+def test_parking_takes_every_named_joint_there_together_and_no_faster_than_it_may() -> None:
+    robot = parked_robot()
+    bench = Bench(config=robot, driven=[0])
+    bench.tick(0.5, features_age_ms=100)
+    standing = bench.filter.standing.copy()
+    parking = Parking(robot, standing)
+    bench.filter.park()
+    path = []
+    for _ in range(1000):
+        bench.now_ns += 20 * MS
+        setpoint = parking.setpoint(bench.filter.now.rung, bench.now_ns)
+        state = JointState(
+            bench.measured, np.zeros(4, np.float32), np.zeros(4, np.float32),
+            np.full(4, bench.now_ns, np.int64),
+        )  # fmt: skip
+        command = bench.filter.filter(setpoint, state, None, Health(), bench.now_ns)
+        bench.measured[:] = command.position
+        path.append(command.position.copy())
+        if parking.ended(command.rung, state):
+            break
+    assert bench.filter.now.rung is Rung.RUN
+    np.testing.assert_allclose(path[-1][[0, 2]], [0.8, -1.2], atol=0.01)
+    np.testing.assert_array_equal(path[-1][[1, 3]], standing[[1, 3]])
+    speed = np.abs(np.diff(path, axis=0)).max() * 50
+    assert 0.9 * 0.5 < speed <= 0.5 * 1.001
+    # Features come back with the next start, and so do the heads' joints.
+    bench.filter.start(bench.measured, bench.now_ns)
+    assert bench.tick(0.0, features_age_ms=None).rung is Rung.HOLD
+
+
+def test_a_held_robot_parks_no_further_and_a_damped_one_has_ended() -> None:
+    robot = parked_robot()
+    parking = Parking(robot, np.zeros(4, np.float32))
+    first = parking.setpoint(Rung.RUN, 0).position.copy()
+    assert (parking.setpoint(Rung.HOLD, 0).position == first).all()
+    assert (parking.setpoint(Rung.SCALE, 0).position != first).any()
+    still = JointState(*(np.zeros(4, np.float32),) * 3, np.zeros(4, np.int64))
+    assert not parking.ended(Rung.HOLD, still)
+    assert parking.ended(Rung.DAMP, still)
+    with pytest.raises(ValueError, match="no pose"):
+        Parking(bench_robot(), np.zeros(4, np.float32))
+
+
+def test_a_pose_to_park_in_is_checked() -> None:
+    robot = parked_robot()
+    check_robot(robot)
+    for wrong, words in (
+        (msgspec.structs.replace(robot, park=None), "nobody says where"),
+        (msgspec.structs.replace(robot, park=Park(pose={"tail": 0.0})), "does not exist"),
+        (msgspec.structs.replace(robot, park=Park(pose={"j0": 0.99})), "outside its limits"),
+        (msgspec.structs.replace(robot, park=Park(pose={"j0": float("nan")})), "outside"),
+    ):
+        with pytest.raises(ConfigWrong, match=words):
+            check_robot(wrong)
+
+
+@pytest.mark.slow
+def test_a_robot_whose_backbone_is_dead_parks_and_replays(plans: Path, tmp_path: Path) -> None:
+    text = (ROOT / "neon_edge" / "robots" / "sim.toml").read_text()
+    pose = {"left_knee": 0.6, "waist_yaw": 0.4, "right_elbow": 0.5}
+    robot = tmp_path / "sim.toml"
+    wanted = "\n".join(f"{name} = {at}" for name, at in pose.items())
+    robot.write_text(
+        text.replace("rate_hz =", 'stop = "park"\nstop_s = 0.5\nrate_hz =', 1)
+        + f'\n[park]\nvelocity = 1.0\nthen = "hold"\n[park.pose]\n{wanted}\n'
+    )
+    path = tmp_path / "run.mcap"
+    live = Live(plans, "--record", str(path), robot=str(robot))
+    live.until_ticking()
+    live.hurt("neon_edge.runtime.backbone", signal.SIGSTOP)
+    live.until(Rung.HOLD)
+    where = ("--socket", str(live.directory / "neon-edge.sock"))
+    ended = neon_edge("stop", "--end", *where)
+    assert ended.returncode == 0, ended.stderr
+    assert "park" in ended.stderr
+    live.hurt("neon_edge.runtime.backbone", signal.SIGCONT)
+    code, _, err = live.end()
+    assert code == 0, err
+    payloads = [m.payload for m in Recorded(path).messages() if m.topic == "/neon_edge/rows"]
+    rows = np.frombuffer(b"".join(payloads), row_dtype(observed_fields(29)))
+    names = load_robot("sim").joint_names
+    places = [names.index(name) for name in pose]
+    assert (rows["kind"] == Kind.PARK).any()
+    assert (rows["kind"][-25:] == Kind.UNASKED).all()
+    np.testing.assert_allclose(rows["position"][-1][places], list(pose.values()), atol=0.1)
+    assert replay(path).differing == 0
 
 
 @pytest.mark.slow
