@@ -4,9 +4,11 @@
     scripts/size_table.py qwen_omni_3b qwen_vl_3b --directory /tmp/sizes
 
 Exports the backbone part by part, compiles each part under TensorRT-RTX for SM86 in a process of
-its own, and runs transformers' own model, streamed, on one picture. Every step's wall time and
+its own, and runs the graphs on the CPU and transformers' own model, streamed, on one picture: how
+far the features are apart at full depth. Every step's wall time and
 peak memory (the kernel's high-water mark, reset ahead of each) go to DIRECTORY/RECIPE.json; the
-table of all there goes to stdout. Graphs and plans are deleted once they are measured.
+table of all there goes to stdout. Graphs and plans are deleted once they are measured. A recipe
+whose JSON is there is not measured again, so an interrupted run goes on behind its last recipe.
 """
 
 from __future__ import annotations
@@ -26,15 +28,18 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.export import export_backbone
+from neon_edge.build.quantise.feeds import host_feeds, part_feeds
 from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import weights_of
-from neon_edge.engine.manifest import Part
-from neon_edge.types import CameraFrame
+from neon_edge.engine.manifest import BackboneManifest, Part
+from neon_edge.types import CameraFrame, Float32
 
 GIB = 2**30
+WORDS = "Pick up the red cup."
 Result = TypeVar("Result")
 
 
@@ -51,7 +56,8 @@ def main() -> int:
         return compile_one(*map(Path, options.compile))
     options.directory.mkdir(parents=True, exist_ok=True)
     for name in options.recipes:
-        measure(name, options)
+        if not (options.directory / f"{load_recipe(name).name}.json").exists():
+            measure(name, options)
     print(table([json.loads(path.read_text()) for path in options.directory.glob("*.json")]))
     return 0
 
@@ -101,10 +107,9 @@ def measure(name: str, options: argparse.Namespace) -> None:
     shutil.rmtree(work, ignore_errors=True)
     manifest = export_backbone(recipe, "random:0", work, measured)
     bundle = sum(path.stat().st_size for path in work.iterdir())
+    apart = None if options.without_reference else error(recipe, work, manifest, measured)
     plans = sum(compile_apart(work, part, measured) for part in manifest.parts)
     shutil.rmtree(work)
-    if not options.without_reference:
-        reference(recipe, measured)
     facts = {
         "recipe": recipe.name,
         "precision": recipe.text.precision,
@@ -112,6 +117,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
         "tokens": manifest.tokens,
         "bundle": bundle,
         "plans": plans,
+        "error": apart,
         "steps": measured.steps,
     }
     (options.directory / f"{recipe.name}.json").write_text(json.dumps(facts, indent=1))
@@ -140,17 +146,31 @@ def compile_one(graph: Path, plan: Path) -> int:
     return 0
 
 
-def reference(recipe: Recipe, measured: Measured) -> None:
-    """One pass of transformers' own model, streamed."""
+def error(
+    recipe: Recipe, work: Path, backbone: BackboneManifest, measured: Measured
+) -> dict[str, float]:
+    """Of the graphs' features against transformers' own model's, on one picture of noise."""
     image = recipe.adaptor.image
-    draw = np.random.default_rng(0).integers(0, 256, (image.height, image.width, 3), np.uint8)
-    frames = [CameraFrame(draw, 1, "noise")] * image.count
-    measured.step(
-        "reference, one pass",
-        float,
-        lambda: float(ReferenceBackbone(recipe, "random:0").pooled(frames, "stop")[0]),
-        lambda _: [],
-    )
+    draw = np.random.default_rng(0)
+    frames = draw.integers(0, 256, (1, image.count, image.height, image.width, 3), np.uint8)
+    moment = CalibrationSet(frames, [WORDS], ["noise"], np.zeros((1, 0), np.float32))
+
+    def by_graphs() -> Float32:
+        feeds = host_feeds(work, backbone, moment)
+        for part, _ in part_feeds(work, backbone, feeds, os.cpu_count() or 1):
+            print(f"{part.name} on the CPU", file=sys.stderr)
+        return feeds[0]["pooled"].reshape(-1)
+
+    def by_transformers() -> Float32:
+        pictures = [CameraFrame(picture, 1, "noise") for picture in frames[0]]
+        return ReferenceBackbone(recipe, "random:0").pooled(pictures, WORDS)
+
+    ours = measured.step("graphs, one pass", np.ndarray, by_graphs, lambda _: [])
+    theirs = measured.step("reference, one pass", np.ndarray, by_transformers, lambda _: [])
+    wide = (ours.astype(np.float64), theirs.astype(np.float64))
+    cosine = wide[0] @ wide[1] / np.linalg.norm(wide[0]) / np.linalg.norm(wide[1])
+    largest = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    return {"cosine lost": 1 - float(cosine), "relative": float(largest)}
 
 
 def reset_peak() -> None:
@@ -168,8 +188,8 @@ def table(found: list[dict[str, Any]]) -> str:
     """Markdown; times are sums over a recipe's parts, peaks the highest of them."""
     lines = [
         "| recipe | precision | parameters | tokens | bundle | export | its peak | compile "
-        "| its peak | plans | reference peak | load |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| its peak | plans | reference peak | 1 - cosine | largest error | load |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for facts in sorted(found, key=lambda f: str(f["recipe"])):
         kinds = {kind: _of(facts["steps"], kind) for kind in ("export", "compile", "reference")}
@@ -179,10 +199,15 @@ def table(found: list[dict[str, Any]]) -> str:
             f"| {facts['tokens']} | {facts['bundle'] / 1e9:.1f} GB "
             f"| {_seconds(made)} | {_peak(made)} "
             f"| {_seconds(kinds['compile'])} | {_peak(kinds['compile'])} "
-            f"| {facts['plans'] / 1e9:.1f} GB | {_peak(kinds['reference'])} "
+            f"| {facts['plans'] / 1e9:.1f} GB | {_peak(kinds['reference'])} | {_apart(facts)} "
             f"| {max(step['load'] for step in facts['steps']):.0f} |"
         )
     return "\n".join(lines)
+
+
+def _apart(facts: dict[str, Any]) -> str:
+    error = facts.get("error")
+    return f"{error['cosine lost']:.1e} | {error['relative']:.1e}" if error else "not run | "
 
 
 def _of(steps: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
