@@ -152,10 +152,12 @@ class DynamixelChain:
     def read(self, state: JointState) -> None:
         """Take in the answers that have arrived."""
         now_ns = self._clock.now_ns()
+        packets: list[Packet] = []
         for frame in self._bus.receive_ready():
-            for packet in self._parser.feed(frame.payload):
-                for reading in self._readings(packet):
-                    self._take(reading, state, now_ns)
+            packets += self._parser.feed(frame.payload)
+        for packet in packets + self._parser.settle():
+            for reading in self._readings(packet):
+                self._take(reading, state, now_ns)
         self._bus.counters.crc_errors = self._parser.crc_errors
 
     def _readings(self, packet: Packet) -> list[Reading]:

@@ -36,8 +36,10 @@ class TurnLine(Generic[P]):
         self._heard: list[tuple[P, int]] = []
 
     def take(self) -> list[tuple[P, int]]:
-        """Every packet since the last call, with when it was read."""
+        """Every packet since the last call, a tick ago, with when it was read."""
         self._pump(self.bus.receive_ready())
+        now_ns = self._clock.now_ns()
+        self._heard += [(packet, now_ns) for packet in self.stream.settle()]
         heard, self._heard = self._heard, []
         self.bus.counters.crc_errors = self.stream.crc_errors
         return heard

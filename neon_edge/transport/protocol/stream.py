@@ -19,6 +19,8 @@ class PacketStream(Generic[P]):
 
     def __init__(self) -> None:
         self._pending = bytearray()
+        self._gone = 0
+        self._stuck = -1
         self.crc_errors = 0
         self.bytes_dropped = 0
 
@@ -52,7 +54,21 @@ class PacketStream(Generic[P]):
                 self._drop(1)
             else:
                 packets.append(packet)
-                del pending[:span]
+                self._remove(span)
+
+    def settle(self) -> list[P]:
+        """Once a tick, after `feed`: what hides behind a packet that still has not ended.
+
+        A length with a flipped bit claims bytes of packets to come, and all of them would be silent
+        until it has them. A packet that was unfinished a tick ago and still is, is none.
+        """
+        packets: list[P] = []
+        if self._pending and self._gone == self._stuck:
+            self.crc_errors += 1
+            self._drop(1)
+            packets = self.feed(b"")
+        self._stuck = self._gone if self._pending else -1
+        return packets
 
     def forget(self) -> None:
         """Drop an unfinished packet: whoever was sending it has been interrupted."""
@@ -60,6 +76,10 @@ class PacketStream(Generic[P]):
 
     def _drop(self, count: int) -> None:
         self.bytes_dropped += count
+        self._remove(count)
+
+    def _remove(self, count: int) -> None:
+        self._gone += count
         del self._pending[:count]
 
     def _start(self) -> int:
