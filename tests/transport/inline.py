@@ -100,11 +100,16 @@ class Inline(NamedTuple):
 
 
 @contextmanager
-def inline_robot(config: RobotConfig, pose: Sequence[float] | None = None) -> Iterator[Inline]:
-    """`open_robot` over buses without wires: bring-up, watchdog test and all."""
-    clock = FakeClock()
+def inline_robot(
+    config: RobotConfig, pose: Sequence[float] | None = None, again: Inline | None = None
+) -> Iterator[Inline]:
+    """`open_robot` over buses without wires: bring-up, watchdog test and all.
+
+    `again` with the body and the clock of one that is open, whose host is taken to have died.
+    """
+    clock = again.clock if again else FakeClock()
     start = None if pose is None else np.array(pose, np.float64)
-    body = Body(config, clock.now_ns(), start)
+    body = again.body if again else Body(config, clock.now_ns(), start)
     buses: dict[str, InlineBus] = {}
 
     def open_inline(bus: Bus, _: Clock) -> InlineBus:
