@@ -37,6 +37,10 @@ class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
     """Linears, as PART/NAME, that stay in float whatever the gate says."""
     int8: list[str] = []
     """Linears, as PART/NAME with * for any part of it, that are W8A8 where the rest is INT4."""
+    rounding: Literal["gptq", "awq", "awq+gptq", "nearest"] = "gptq"
+    """How 4 bits are chosen."""
+    ranges: Literal["search", "max", "percentile", "entropy"] = "search"
+    """How far 8-bit activations reach."""
     skip_share: Annotated[float, Meta(ge=0, le=1)] = 0.15
     """Part of the Linear weights that may stay in float."""
     samples: Annotated[int, Meta(ge=2)] = 16

@@ -4,7 +4,7 @@
 
 One table. Features are the mean-pooled last hidden state; calibrated on 16 passages, judged on 8
 others that share no sentence with them, and on 8 single sentences. cos is the worst of each, err
-the mean of 1 - cos; nll is the mean loss a token on the held-out passages; ms the median of an
+the mean of 1 - cos; ppl is the perplexity of the held-out passages; ms the median of an
 inference on two threads, all forms and torch eager interleaved; MB the TensorRT-RTX plan.
 
 `--peer` adds onnxruntime.quantization's own GPTQ at the same group size (minutes).
@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,9 @@ from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, quantise
 from neon_edge.build.quantise.linears import find_linears, matrix_of
 from neon_edge.build.quantise.lint import lint
-from neon_edge.build.quantise.method import second_moment
+from neon_edge.build.quantise.method import Method, Ranges, Rounding, second_moment
 from neon_edge.build.quantise.place import place
-from neon_edge.build.quantise.round import round_groups, round_int8
+from neon_edge.build.quantise.round import round_groups
 from neon_edge.build.quantise.skip import find_skip
 from neon_edge.build.quantise.walk import Walk
 from neon_edge.engine.files import sha256_file
@@ -48,6 +47,9 @@ from tests.build.quantise.smollm import SmolLm, load_smollm
 THREADS = 2
 CALIBRATION, JUDGED, CHECKED = 16, 8, 4
 SKIP_TARGET = 0.99
+OBSERVERS: tuple[Ranges, ...] = ("max", "percentile", "entropy")
+ROUNDINGS: tuple[Rounding, ...] = ("gptq", "awq", "awq+gptq")
+DEFAULT: Rounding = "gptq"
 
 
 class Table:
@@ -77,7 +79,7 @@ class Table:
             "cos": 1 - max(errors[:JUDGED]),
             "err": float(np.mean(errors[:JUDGED])),
             "short cos": 1 - max(errors[JUDGED:]),
-            "nll": float(np.mean(losses[:JUDGED])),
+            "ppl": float(np.exp(np.mean(losses[:JUDGED]))),
             "note": note,
         }
         if plan:
@@ -175,7 +177,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    columns = ("cos", "err", "short cos", "nll", "ms", "MB")
+    columns = ("cos", "err", "short cos", "ppl", "ms", "MB")
     print(f"{'':34}" + "".join(f"{column:>11}" for column in columns))
     for name, row in rows.items():
         cells = (f"{row[c]:>11.5g}" if c in row else f"{'':>11}" for c in columns)
@@ -194,10 +196,12 @@ def bench(directory: Path, options: Any) -> dict[str, Any]:
     stored = {tensor.name: tensor for tensor in onnx.load(graph).graph.initializer}
     weights = sum(linear.weights for linear in linears)
 
-    def made(bits: Any) -> Quantised:
-        key = key_of(sha256_file(graph), calibration, bits)
+    def made(bits: Any, method: Method | None = None) -> Quantised:
+        chosen = method or Method()
+        key = key_of(sha256_file(graph), calibration, (bits, chosen))
         kept = Kept(options.kept, key)
-        return quantise(onnx.load(graph), calibration, bits, kept, threads=THREADS, tell=tell)
+        model = onnx.load(graph)
+        return quantise(model, calibration, bits, kept, threads=THREADS, method=chosen, tell=tell)
 
     feed = [torch.from_numpy(value) for value in table.feeds[0].values()]
     with torch.no_grad():
@@ -208,14 +212,10 @@ def bench(directory: Path, options: Any) -> dict[str, Any]:
     table.timed["FP32"] = lambda: exact.run(["pooled"], table.feeds[0])
 
     int8 = made("int8")
-    plain = {
-        linear.name: replace(
-            round_int8(matrix_of(linear, stored)),
-            activation_scale=next(r.reach for r in int8.reports if r.name == linear.name) / 127,
-        )
-        for linear in linears
-    }
-    table.add("W8A8 nearest, CPU form", cpu_form(place(onnx.load(graph), plain)), plan=False)
+    for ranges in OBSERVERS:
+        plain = made("int8", Method(ranges=ranges)).layers
+        name = f"W8A8 {ranges}, CPU form"
+        table.add(name, cpu_form(place(onnx.load(graph), plain)), plan=False)
     skip = skipped(table, int8, checks)
     note = f"skip {len(skip.names)} layers, {skip.share:.1%} of weights: {', '.join(skip.names)}"
     for form, plan in (("TensorRT", True), ("CPU", False)):
@@ -226,11 +226,14 @@ def bench(directory: Path, options: Any) -> dict[str, Any]:
         )
     rtn = {linear.name: round_groups(matrix_of(linear, stored), 64) for linear in linears}
     table.add("INT4 g64 nearest, CPU form", cpu_form(place(onnx.load(graph), rtn)), plan=False)
-    int4 = made("int4")
-    for form, plan in (("TensorRT", True), ("CPU", False)):
+    for rounding in ROUNDINGS:
+        int4 = made("int4", Method(rounding=rounding))
         model = place(onnx.load(graph), int4.layers)
         lint(model)
-        table.add(f"INT4 g64 ours, {form} form", model if plan else cpu_form(model), plan=plan)
+        form = f"INT4 g64 {rounding}"
+        if rounding == DEFAULT:
+            table.add(f"{form}, TensorRT form", model, plan=True)
+        table.add(f"{form}, CPU form", cpu_form(model), plan=False)
     if options.peer:
         table.add("INT4 g64 onnxruntime GPTQ", peer_gptq(graph, calibration), plan=False)
     table.time(options.rounds)

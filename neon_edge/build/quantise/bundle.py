@@ -128,7 +128,9 @@ def quantise_part(
 ) -> Quantised:
     """One part; `patterns` of Linears that are W8A8 whatever `bits` is are marked where used."""
     model = onnx.load(str(work.bundle / part.onnx))
-    method = Method(int8=_matching(part.name, model, patterns or {}))
+    settings = work.settings
+    int8 = _matching(part.name, model, patterns or {})
+    method = Method(int8, settings.rounding, settings.ranges)
     key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
     return quantise(
         model,

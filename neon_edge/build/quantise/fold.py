@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from neon_edge.build.importers import QuantisedLinear
 from neon_edge.build.quantise.linears import Linear, find_linears
@@ -33,8 +33,19 @@ def fold_scales(
     return folded
 
 
+def foldable_sources(model: ModelProto) -> set[str]:
+    """Inputs of Linears whose scaling costs nothing once every Linear is quantised."""
+    graph = _Graph(model)
+    return {
+        source
+        for source, linears in graph.by_source.items()
+        if len(graph.users[source]) == len(linears)
+        and (graph.gain_of(source) is not None or graph.linear_of(source) is not None)
+    }
+
+
 class _Graph:
-    """Who makes and who reads every tensor."""
+    """Who makes and who reads every tensor. Half-precision graphs cast in between."""
 
     def __init__(self, model: ModelProto) -> None:
         self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -51,36 +62,53 @@ class _Graph:
             self.by_source.setdefault(linear.source, []).append(linear)
 
     def into_gain(self, source: str, scale: Float32) -> bool:
-        """`source` is something times a constant of one number a channel."""
-        node = self._made.get(source)
-        if node is None or node.op_type != "Mul":
+        """Where `source` is something times a constant of one number a channel, scale that."""
+        gain = self.gain_of(source)
+        if gain is None or list(gain.dims) != [len(scale)]:
             return False
-        for name in node.input:
-            gain = self._stored.get(name)
-            if gain is None or list(gain.dims) != [len(scale)] or len(self.users[name]) > 1:
-                continue
-            values = numpy_helper.to_array(gain)
-            wider = (values.astype(np.float32) * scale).astype(values.dtype)
-            gain.CopyFrom(numpy_helper.from_array(wider, name))
-            return True
-        return False
+        values = numpy_helper.to_array(gain)
+        wider = (values.astype(np.float32) * scale).astype(values.dtype)
+        gain.CopyFrom(numpy_helper.from_array(wider, gain.name))
+        return True
 
     def into_linear(self, source: str, scale: Float32, layers: dict[str, QuantisedLinear]) -> bool:
-        """`source` is something times a quantised Linear's output, which nothing else reads."""
-        node = self._made.get(source)
-        if node is None or node.op_type != "Mul":
+        """Where `source` is something times a quantised Linear's output, scale its columns."""
+        linear = self.linear_of(source)
+        if linear is None or linear.name not in layers:
             return False
-        for name in node.input:
-            linear = self._linears.get(name)
-            if linear is None or linear.name not in layers or len(self.users[name]) > 1:
-                continue
+        layer = layers[linear.name]
+        layers[linear.name] = replace(layer, scales=layer.scales * scale)
+        return True
+
+    def gain_of(self, source: str) -> TensorProto | None:
+        """The constant, read by nothing else, that `source` is a product with."""
+        for name in self._factors(source):
+            gain = self._stored.get(name)
+            if gain is not None and len(gain.dims) == 1 and len(self.users[name]) == 1:
+                return gain
+        return None
+
+    def linear_of(self, source: str) -> Linear | None:
+        """The Linear, without a bias and read by nothing else, that `source` is a product with."""
+        for name in self._factors(source):
+            behind = self._uncast(name)
+            linear = self._linears.get(behind)
             # A bias inside the product would have to be scaled with it.
-            if self._made[name].op_type != "MatMul":
-                continue
-            layer = layers[linear.name]
-            layers[linear.name] = replace(layer, scales=layer.scales * scale)
-            return True
-        return False
+            alone = len(self.users[name]) == 1 and len(self.users[behind]) == 1
+            if linear is not None and alone and self._made[behind].op_type == "MatMul":
+                return linear
+        return None
+
+    def _factors(self, source: str) -> list[str]:
+        behind = self._uncast(source)
+        node = self._made.get(behind)
+        alone = behind == source or len(self.users[behind]) == 1
+        return list(node.input) if node is not None and node.op_type == "Mul" and alone else []
+
+    def _uncast(self, name: str) -> str:
+        """What `name` is a copy of in another type."""
+        node = self._made.get(name)
+        return str(node.input[0]) if node is not None and node.op_type == "Cast" else name
 
 
 def _shared_scale(

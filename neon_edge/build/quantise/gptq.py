@@ -77,6 +77,16 @@ def gptq(matrix: Float32, moment: Moment, group: int, settings: GptqSettings) ->
     return QuantisedLinear(bits=4, codes=codes.numpy(), scales=scales.numpy().astype(np.float32))
 
 
+def clipped(
+    matrix: Float32, importance: Tensor, group: int, settings: GptqSettings
+) -> QuantisedLinear:
+    """Rounded to nearest, with the same search over clips; nothing repays anything."""
+    weight = torch.from_numpy(matrix)
+    scales = group_scales(weight, importance, group, settings.clips)
+    codes = (weight / scales.repeat_interleave(group, dim=0)).round_().clamp_(-8, 7)
+    return QuantisedLinear(bits=4, codes=codes.to(torch.int8).numpy(), scales=scales.numpy())
+
+
 def group_scales(weight: Tensor, importance: Tensor, group: int, clips: int) -> Tensor:
     """(groups, outputs): the scale of least weighted square error among `clips` for each."""
     found = torch.empty(len(weight) // group, weight.shape[1])

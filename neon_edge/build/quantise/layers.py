@@ -13,6 +13,7 @@ import numpy as np
 from onnx import ModelProto
 
 from neon_edge.build.importers import QuantisedLinear, dequantised
+from neon_edge.build.quantise.fold import foldable_sources
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.linears import Linear, matrix_of
 from neon_edge.build.quantise.method import Bits, Method, make_int4, make_int8
@@ -97,12 +98,15 @@ def quantise(
     Raises `ConfigWrong` where samples hold what is not a number.
     """
     walk = Walk(model, samples, threads)
+    free = foldable_sources(model)
     chance = np.random.default_rng(seed)
     done = Quantised(kept)
     for stop in walk.stops():
         tell(f"{stop.linears[0].name} ({stop.number + 1} of {stop.total})")
         _check(stop)
-        made = _one_input(walk, stop, _rows(stop, chance), bits, kept, method or Method())
+        foldable = stop.linears[0].source in free
+        rows = _rows(stop, chance)
+        made = _one_input(walk, stop, rows, bits, kept, method or Method(), foldable)
         reach, sample = _reach(stop)
         for linear, (layer, figures) in made:
             if kept.directory is None:
@@ -117,7 +121,13 @@ Found = list[tuple[Linear, tuple[QuantisedLinear, dict[str, float]]]]
 
 
 def _one_input(
-    walk: Walk, stop: Stop, rows: Float32, bits: Bits, kept: Kept, method: Method
+    walk: Walk,
+    stop: Stop,
+    rows: Float32,
+    bits: Bits,
+    kept: Kept,
+    method: Method,
+    foldable: bool,
 ) -> Found:
     """Everything behind one input, each format by itself."""
     found = {linear.name: kept.load(linear.name) for linear in stop.linears}
@@ -127,9 +137,14 @@ def _one_input(
             continue
         matrices = [matrix_of(linear, walk.stored) for linear in linears]
         if wanted == "int8":
-            made = make_int8(stop.samples, rows, matrices)
+            made = make_int8(stop.samples, rows, matrices, method)
         else:
-            made = make_int4(stop.samples, matrices, method)
+            made = make_int4(
+                stop.samples,
+                matrices,
+                method,
+                foldable=foldable and len(linears) == len(stop.linears),
+            )
         for linear, (layer, figures) in zip(linears, made, strict=True):
             kept.save(linear.name, layer, figures)
             found[linear.name] = (layer, figures)

@@ -1,22 +1,26 @@
-"""How the Linears behind one input are quantised: INT8 by search, INT4 by GPTQ or by rounding."""
+"""How the Linears behind one input are quantised: INT8 by search, INT4 by GPTQ, AWQ or both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
 from neon_edge.build.importers import QuantisedLinear, dequantised
-from neon_edge.build.quantise.gptq import GptqSettings, gptq, prepared
+from neon_edge.build.quantise.awq import search_scales
+from neon_edge.build.quantise.gptq import GptqSettings, clipped, gptq, prepared
 from neon_edge.build.quantise.linears import Linear
+from neon_edge.build.quantise.observers import observed
 from neon_edge.build.quantise.round import GROUPS, group_for, round_groups
-from neon_edge.build.quantise.smooth import quantise_int8, search
+from neon_edge.build.quantise.smooth import quantise_int8, ranged, search
 from neon_edge.types import Float32
 
 Bits = Literal["int8", "int4"]
+Rounding = Literal["gptq", "awq", "awq+gptq", "nearest"]
+Ranges = Literal["search", "max", "percentile", "entropy"]
 Made = list[tuple[QuantisedLinear, dict[str, float]]]
 
 _CHUNK = 4096
@@ -30,8 +34,10 @@ class Method:
 
     int8: tuple[str, ...] = ()
     """Linears that are W8A8 although the rest is INT4."""
-    rounding: Literal["gptq", "nearest"] = "gptq"
+    rounding: Rounding = "gptq"
     """Of 4 bits; "nearest" is the yardstick."""
+    ranges: Ranges = "search"
+    """Of 8-bit activations."""
 
     def bits_of(self, linear: Linear, wanted: Bits) -> Bits:
         """INT4 needs groups: an input width that no group divides is W8A8 instead.
@@ -43,28 +49,62 @@ class Method:
         return "int4" if wanted == "int4" and grouped and linear.name not in self.int8 else "int8"
 
 
-def make_int8(samples: Sequence[Float32], rows: Float32, matrices: Sequence[Float32]) -> Made:
+def make_int8(
+    samples: Sequence[Float32], rows: Float32, matrices: Sequence[Float32], method: Method
+) -> Made:
     """W8A8 of all `matrices` (inputs, outputs), on `rows` drawn from all tokens of `samples`."""
     reach = np.max([np.abs(sample).max(axis=0) for sample in samples], axis=0)
-    best = search(rows, reach, matrices)
+    if method.ranges == "search":
+        best = search(rows, reach, matrices)
+    else:
+        best = ranged(rows, reach, matrices, observed(samples, method.ranges))
     figures = {"error": best.error, "alpha": best.alpha, "clip": best.clip}
     return [(quantise_int8(matrix, best), figures) for matrix in matrices]
 
 
-def make_int4(samples: Sequence[Float32], matrices: Sequence[Float32], method: Method) -> Made:
-    """Groups of 4 bits, one Hessian for all `matrices` (inputs, outputs)."""
+def make_int4(
+    samples: Sequence[Float32], matrices: Sequence[Float32], method: Method, *, foldable: bool
+) -> Made:
+    """Groups of 4 bits, one Hessian for all `matrices` (inputs, outputs).
+
+    `foldable` says that a scaling of these inputs would cost nothing.
+    """
     group = group_for(len(matrices[0]))
-    if method.rounding == "nearest":
-        layers = [round_groups(matrix, group) for matrix in matrices]
-    else:
-        settings = GptqSettings()
-        moment = prepared(second_moment(samples), settings)
-        layers = [gptq(matrix, moment, group, settings) for matrix in matrices]
     rows = judged(samples)
+    factors, alpha = None, 0.0
+    if foldable and method.rounding in ("awq", "awq+gptq"):
+        factors, alpha = search_scales(samples, rows, matrices, group)
+    scaled = [m if factors is None else m * factors[:, None] for m in matrices]
+    layers = _rounded(samples, scaled, factors, group, method.rounding)
+    if factors is not None:
+        layers = [replace(layer, input_scale=np.float32(1) / factors) for layer in layers]
     return [
-        (layer, {"error": relative(matrix, layer, rows)})
+        (layer, {"error": relative(matrix, layer, rows), "alpha": alpha})
         for matrix, layer in zip(matrices, layers, strict=True)
     ]
+
+
+def _rounded(
+    samples: Sequence[Float32],
+    matrices: Sequence[Float32],
+    factors: Float32 | None,
+    group: int,
+    rounding: Rounding,
+) -> list[QuantisedLinear]:
+    """Groups of 4 bits of `matrices`, whose inputs are those of `samples` divided by `factors`."""
+    if rounding == "nearest":
+        return [round_groups(matrix, group) for matrix in matrices]
+    settings = GptqSettings()
+    if rounding == "awq":
+        square = np.mean([np.square(sample).mean(axis=0) for sample in samples], axis=0)
+        weight = torch.from_numpy(square if factors is None else square / factors**2)
+        return [clipped(matrix, weight, group, settings) for matrix in matrices]
+    hessian = second_moment(samples)
+    if factors is not None:
+        shrunk = torch.from_numpy(factors).reciprocal()
+        hessian.mul_(shrunk).mul_(shrunk[:, None])
+    moment = prepared(hessian, settings)
+    return [gptq(matrix, moment, group, settings) for matrix in matrices]
 
 
 def second_moment(samples: Sequence[Float32]) -> torch.Tensor:

@@ -53,6 +53,11 @@ def search(rows: Float32, reach: Float32, matrices: Sequence[Float32]) -> Smooth
     return min([*trials, *fine], key=_error)
 
 
+def ranged(rows: Float32, reach: Float32, matrices: Sequence[Float32], end: float) -> Smoothed:
+    """No smoothing, and a range that somebody else chose to stop at `end`."""
+    return _Products(rows, reach, matrices).trial(0.0, end / max(float(reach.max()), _TINY))
+
+
 class _Products:
     """What the float network makes of these tokens, to hold trials against."""
 

@@ -61,6 +61,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 def _share_the_rest(bundle: Path, stated: Manifest, target: Path) -> None:
     prompt = stated.backbone.prompt
     others = [prompt.tokenizer, prompt.embeddings, stated.verification.samples]
+    others += stated.heads.files
     for head in stated.heads.parts:
         others += [head.onnx, weights_of(Path(head.onnx)).name]
     for name in others:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from neon_edge.backbones import PartPlan
 from neon_edge.build.graph import export_graph
+from neon_edge.build.recipe import Precision
 from neon_edge.engine.manifest import TensorSpec
 from neon_edge.types import Float32, Int64
 from tests.build.quantise.sentences import calibration_texts, held_out_texts
@@ -72,7 +73,7 @@ class SmolLm:
         """The text path at `TOKENS` tokens."""
         return PooledLlama(self.model.model, TOKENS).eval().requires_grad_(False)
 
-    def export(self, path: Path) -> None:
+    def export(self, path: Path, precision: Precision = "fp32") -> None:
         """Through the build's own exporter."""
         width = self.model.config.hidden_size
         plan = PartPlan(
@@ -84,7 +85,7 @@ class SmolLm:
             [TensorSpec("pooled", [1, width]), TensorSpec("hidden", [1, TOKENS, width])],
             lambda _: self.module,
         )
-        export_graph(self.module, plan, path)
+        export_graph(self.module, plan, path, precision)
 
     def ids(self, text: str) -> Int64:
         """(≤ TOKENS,) int64."""
