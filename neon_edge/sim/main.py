@@ -33,6 +33,8 @@ PUBLISH_NS = 5_000_000
 """Also the longest a watchdog's trip can go unseen."""
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's sockaddr_un holds 107."""
+LINE_BUSY_NS = 1_000_000
+"""Bytes that will have passed within this are waited for before the host is heard again."""
 SLICE_NS = 250_000
 """Bytes that pass within one slice are served together: a reply is never early, and this late."""
 SCRATCH = "neon-sim-"
@@ -104,11 +106,13 @@ class Simulator:
 
     def _listening(self) -> dict[int, str]:
         # What is sent while a line is busy queues behind it, so it can be taken when the line is
-        # served next: the times come out the same, and a burst wakes us once.
+        # served next: the times come out the same, and a burst wakes us once. An answer that is
+        # long in coming leaves the line free.
+        soon_ns = self._clock.now_ns() + LINE_BUSY_NS
         return {
             descriptor: name
             for name, channel in self.channels.items()
-            if self._lines[name].next_due_ns is None
+            if (self._lines[name].next_due_ns or soon_ns) >= soon_ns
             for descriptor in channel.descriptors()
         }
 
