@@ -39,7 +39,12 @@ class FusionPart(nn.Module):
             }
         )
         block = nn.TransformerEncoderLayer(
-            width, fusion.num_heads, width * _WIDENS, batch_first=True, norm_first=True
+            width,
+            fusion.num_heads,
+            width * _WIDENS,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         encoder = nn.TransformerEncoder(block, fusion.num_layers, enable_nested_tensor=False)
         self.fusion = nn.ParameterDict(

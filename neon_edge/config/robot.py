@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.motors import Motor, NotNegative, Positive
+from neon_edge.config.senses import Senses
 from neon_edge.config.stopping import Park
 
 Fraction = Annotated[float, Meta(gt=0, le=1)]
@@ -185,6 +186,8 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     cameras: list[Camera] = field(default_factory=list)
     microphone: WavMicrophone | None = None
     """For backbones that listen."""
+    senses: Senses = Senses()
+    """When a camera or a microphone counts as dark, frozen, silent or lost."""
     sensors: list[FixedSensor] = field(default_factory=list)
     instruction: str = ""
     simulated: bool = False

@@ -19,63 +19,98 @@ from neon_edge.engine.manifest import Manifest
 from neon_edge.engine.plan import open_engine
 from neon_edge.features.backbone import Backbone
 from neon_edge.features.slot import SlotWriter
+from neon_edge.features.streams import StreamedBackbone, open_features
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.instructions import Listener
 from neon_edge.runtime.observed import PooledRing
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.rundir import hold
+from neon_edge.runtime.sensing import Moment, Sensing
 from neon_edge.runtime.spec import RunSpec, read_note, read_spec
+from neon_edge.runtime.streaming import take
 from neon_edge.telemetry.ring import PassRing
-from neon_edge.types import AudioWindow, CameraFrame, Features
+from neon_edge.types import Features
 
 NICENESS = 5
 POLL_NS = 2_000_000
 
 
-def open_backbone(manifest: Manifest, directory: Path, threads: int) -> Backbone:
+def open_backbone(manifest: Manifest, directory: Path, threads: int) -> Backbone | StreamedBackbone:
     """Open every part's engine."""
     engines = [
         open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
     ]
-    return Backbone(manifest.backbone, directory, engines)
+    return open_features(manifest.backbone, directory, engines)
 
 
-def backbone_pass(
-    backbone: Backbone,
-    frames: list[CameraFrame],
-    slot: SlotWriter,
-    passes: PassRing,
-    clock: MonotonicClock,
-    pooled: PooledRing | None = None,
-    sound: AudioWindow | None = None,
-) -> None:
-    """One pass, timed, published unless it is not finite."""
-    begun_ns = clock.now_ns()
-    backbone.see(frames)
-    if sound is not None:
-        backbone.hear(sound)
-    seen_ns = clock.now_ns()
-    backbone.infer()
-    inferred_ns = clock.now_ns()
-    captured_ns = min(frame.captured_ns for frame in frames)
-    sequence = 0
-    if np.isfinite(backbone.pooled).all():
-        if pooled is not None:
-            # Ahead of publishing: what a recorded robot acts on is recorded, whoever dies between.
-            pooled.add(_features(backbone, captured_ns, inferred_ns, slot))
-        sequence = slot.publish(backbone.pooled, captured_ns, inferred_ns, backbone.instruction_id)
-    passes.add(
-        sequence=sequence,
-        captured_ns=captured_ns,
-        capture_ns=begun_ns - captured_ns,
-        preprocess_ns=seen_ns - begun_ns,
-        backbone_ns=inferred_ns - seen_ns,
-        publish_ns=clock.now_ns() - inferred_ns,
-    )
+class Passes:
+    """Passes of one backbone, each timed, published unless it is not finite or shows no world."""
+
+    def __init__(
+        self,
+        backbone: Backbone | StreamedBackbone,
+        slot: SlotWriter,
+        ring: PassRing,
+        clock: MonotonicClock,
+        pooled: PooledRing | None = None,
+    ) -> None:
+        self._backbone = backbone
+        self._slot = slot
+        self._ring = ring
+        self._clock = clock
+        self._pooled = pooled
+        self._seen: list[int] = []
+
+    def make(self, moment: Moment) -> bool:
+        """A pass of what is newest. False if there is nothing new to make one of."""
+        backbone, begun_ns = self._backbone, self._clock.now_ns()
+        if isinstance(backbone, StreamedBackbone):
+            if not take(backbone, moment):
+                return False
+            captured_ns, alive = backbone.seen_ns or begun_ns, backbone.alive
+        else:
+            if not moment.frames or moment.stamps == self._seen:
+                return False
+            if backbone.listens and moment.sound is None:
+                return False
+            self._seen = moment.stamps
+            backbone.see(moment.frames)
+            if moment.sound is not None:
+                backbone.hear(moment.sound)
+            captured_ns, alive = min(moment.stamps), True
+        seen_ns = self._clock.now_ns()
+        backbone.infer()
+        self._publish(moment, captured_ns, begun_ns, seen_ns, alive)
+        return True
+
+    def _publish(
+        self, moment: Moment, captured_ns: int, begun_ns: int, seen_ns: int, alive: bool
+    ) -> None:
+        backbone, slot = self._backbone, self._slot
+        inferred_ns = self._clock.now_ns()
+        sequence = 0
+        if alive and np.isfinite(backbone.pooled).all():
+            if self._pooled is not None:
+                # Ahead of publishing: what a recorded robot acts on is recorded, whoever dies.
+                self._pooled.add(_features(backbone, captured_ns, inferred_ns, slot))
+            sequence = slot.publish(
+                backbone.pooled, captured_ns, inferred_ns, backbone.instruction_id
+            )
+        self._ring.add(
+            sequence=sequence,
+            captured_ns=captured_ns,
+            capture_ns=begun_ns - captured_ns,
+            preprocess_ns=seen_ns - begun_ns,
+            backbone_ns=inferred_ns - seen_ns,
+            publish_ns=self._clock.now_ns() - inferred_ns,
+            video=moment.video,
+            camera=moment.camera,
+            sound=moment.audio,
+        )
 
 
 def _features(
-    backbone: Backbone, captured_ns: int, published_ns: int, slot: SlotWriter
+    backbone: Backbone | StreamedBackbone, captured_ns: int, published_ns: int, slot: SlotWriter
 ) -> Features:
     return Features(
         backbone.pooled,
@@ -102,25 +137,21 @@ def run(spec: RunSpec, stop: Stop) -> None:
         ]
         ear = _open_ear(spec, manifest, clock, opened)
         slot = opened.enter_context(SlotWriter(spec.slot, int(manifest.backbone.model_hash, 16)))
-        passes = opened.enter_context(PassRing.open_writer(spec.passes))
+        ring = opened.enter_context(PassRing.open_writer(spec.passes))
         pooled = None
         if spec.record:
             pooled = opened.enter_context(PooledRing(spec.pooled, backbone.pooled.size))
         listener = Listener(spec.instruction_wanted, spec.instruction_in_use, backbone.instruct)
         listener.start(spec.robot.instruction)
-        seen: list[int] = []
+        audio = manifest.backbone.audio
+        patience_ns = 0 if audio is None else audio.samples * 1_000_000_000 // audio.rate_hz
+        sensing = Sensing(cameras, ear, spec.robot.senses, patience_ns)
+        passes = Passes(backbone, slot, ring, clock, pooled)
         parent = os.getppid()
         while not stop.requested and not _useless(parent, spec):
             listener.look()
-            frames = [camera.newest() for camera in cameras]
-            stamps = [frame.captured_ns for frame in frames if frame is not None]
-            sound = ear.newest() if ear is not None else None
-            if len(stamps) < len(frames) or stamps == seen or (ear is not None and sound is None):
+            if not passes.make(sensing.look(clock.now_ns())):
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
-                continue
-            seen = stamps
-            pictures = [frame for frame in frames if frame is not None]
-            backbone_pass(backbone, pictures, slot, passes, clock, pooled, sound)
 
 
 def _open_ear(

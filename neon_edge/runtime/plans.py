@@ -67,10 +67,10 @@ def admit(directory: Path, robot: RobotConfig) -> Manifest:
             f"backbone {manifest.backbone.weights}, heads {manifest.heads.checkpoint}",
             "build from trained weights and a trained checkpoint",
         )
-    if len(robot.cameras) != manifest.backbone.image.count:
+    if len(robot.cameras) != manifest.backbone.cameras:
         raise PlanUnfit(
             "the robot has another number of cameras than the backbone was built for",
-            f"{len(robot.cameras)} against {manifest.backbone.image.count}",
+            f"{len(robot.cameras)} against {manifest.backbone.cameras}",
             "change the robot file's cameras, or the recipe's, and build again",
         )
     if (robot.microphone is None) != (manifest.backbone.audio is None):

@@ -27,6 +27,7 @@ from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.requests import Answer, Reply
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.runtime.systemd import Service
@@ -78,6 +79,9 @@ class Supervisor:
         self._service = Service(self._clock)
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)
         self._ladder = LadderEvents(spec.robot.joint_names)
+        ear = spec.robot.microphone
+        eyes = [camera.name for camera in spec.robot.cameras]
+        self._senses = SenseEvents(eyes, ear.name if ear else "")
         arming = Arming(spec, lambda: self.control.pid, self._rung, self._clock)
         answers = {**arming.answers, "end": self._end}
         self._conversation = Conversation(spec, manifest, self._events, self._clock, answers)
@@ -169,7 +173,7 @@ class Supervisor:
     def _drain(self) -> None:
         ticks = self._ticks.newest(self._ticks.drain())
         passes = self._passes.newest(self._passes.drain())
-        for event in self._ladder.seen_in(ticks):
+        for event in (*self._ladder.seen_in(ticks), *self._senses.seen_in(passes)):
             self._events.say(event)
         if self._metrics is not None:
             self._metrics.look(ticks, passes, self._gauges())
@@ -217,7 +221,7 @@ class Supervisor:
         seen = "none yet" if recent["features_ns"][-1] == 0 else f"{age:.0f} ms old"
         return (
             f"{reports.rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
-            f"{reports.missed(self._ticks.rows())} missed"
+            f"{reports.missed(self._ticks.rows())} missed{self._senses.status}"
         )
 
     @property
@@ -257,7 +261,7 @@ class Supervisor:
                 "foreign": note.foreign if note else 0,
                 "not_finite": note.not_finite if note else 0,
             },
-            warnings=self.warnings + (note.warnings if note else []),
+            warnings=self.warnings + self._senses.warnings + (note.warnings if note else []),
         )
 
 

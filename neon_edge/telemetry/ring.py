@@ -83,6 +83,9 @@ class PassRing(RingWriter):
         ("preprocess_ns", "i8"),
         ("backbone_ns", "i8"),
         ("publish_ns", "i8"),
+        ("video", "u1"),
+        ("camera", "u1"),
+        ("sound", "u1"),
     )
 
     def add(
@@ -94,6 +97,22 @@ class PassRing(RingWriter):
         preprocess_ns: int,
         backbone_ns: int,
         publish_ns: int,
+        video: int = 0,
+        camera: int = 0,
+        sound: int = 0,
     ) -> None:
-        """Remember a pass: the slot's sequence (0: not published) and its picture's time."""
-        self._put(sequence, captured_ns, capture_ns, preprocess_ns, backbone_ns, publish_ns)
+        """Remember a pass: the slot's sequence (0: not published) and its picture's time.
+
+        `video` is how the worst camera is (`capture.senses.Sense`), `camera` which that is.
+        """
+        self._put(
+            sequence,
+            captured_ns,
+            capture_ns,
+            preprocess_ns,
+            backbone_ns,
+            publish_ns,
+            video,
+            camera,
+            sound,
+        )

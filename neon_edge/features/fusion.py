@@ -1,0 +1,71 @@
+"""The last part of a streamed backbone: what the encoders made → pooled features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from neon_edge.engine.contract import Array, Engine
+from neon_edge.engine.streams import Streams
+from neon_edge.types import Float32
+
+
+class Fusion(Protocol):
+    """Keeps the newest of every modality until it is replaced or dropped."""
+
+    def put(self, name: str, made: Mapping[str, Array]) -> None:
+        """What the encoder of `name` just made."""
+
+    def drop(self, name: str) -> None:
+        """`name` is missing until it is put again."""
+
+    def told(self, weights: Float32) -> None:
+        """The text's pooling weights (1, text tokens): zero where it is padded."""
+
+    def run(self) -> None:
+        """One pass."""
+
+
+class TokenFusion:
+    """Upstream's: a sequence of tokens. A modality that is missing is zeros ahead of its projector.
+
+    Upstream's modality dropout does the same (neon-vla, `tribe_backbone.py`, `encode`).
+    """
+
+    def __init__(self, streams: Streams, engine: Engine) -> None:
+        self._engine = engine
+        self._text = streams.kept.get("text", 0)
+        weights = engine.inputs["pool_weights"]
+        weights[:] = 1.0 / weights.size
+        for name, buffer in engine.inputs.items():
+            if name != "pool_weights":
+                buffer[:] = 0.0
+
+    def put(self, name: str, made: Mapping[str, Array]) -> None:
+        """Its tokens, all of them: the graph takes those that are kept."""
+        np.copyto(self._engine.inputs[f"{name}_features"], made[f"{name}_features"])
+
+    def drop(self, name: str) -> None:
+        """Zeros."""
+        self._engine.inputs[f"{name}_features"][:] = 0.0
+
+    def told(self, weights: Float32) -> None:
+        """Padding behind a short instruction weighs nothing and is attended by nothing."""
+        if not self._text:
+            return
+        pool = self._engine.inputs["pool_weights"]
+        counts = np.ones(pool.size, np.float32)
+        counts[pool.size - self._text :] = weights[0, : self._text] > 0
+        pool[0] = counts / counts.sum()
+
+    def run(self) -> None:
+        """One pass."""
+        self._engine.start()
+        self._engine.wait()
+
+
+def open_fusion(streams: Streams, engine: Engine) -> Fusion:
+    """The one that `streams` names."""
+    return TokenFusion(streams, engine)
