@@ -9,6 +9,7 @@ import msgspec
 
 from neon_edge.engine.manifest import Manifest, Part, read_manifest
 from neon_edge.engine.plan import check_fits, check_plan_file, this_machine
+from neon_edge.engine.tried import tried_lines
 from neon_edge.errors import ConfigWrong
 from neon_edge.runtime.plans import find_plans
 
@@ -64,7 +65,7 @@ def describe(manifest: Manifest) -> list[str]:
             f"gate       {gate.name}: {gate.measured:.3g} {gate.unit} "
             f"(limit {gate.limit:.3g}, worst {gate.worst}) {'passed' if gate.passed else 'FAILED'}"
         )
-    return lines
+    return lines + [f"tried    {line}" for line in tried_lines(manifest.candidates)]
 
 
 def _part(part: Part) -> str:

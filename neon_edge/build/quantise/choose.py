@@ -16,16 +16,14 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import weights_of
 from neon_edge.engine.manifest import Candidate, Manifest, read_manifest, write_manifest
 from neon_edge.engine.plan import open_engine, this_machine
+from neon_edge.engine.tried import FLOAT, decided, tried_lines
 from neon_edge.errors import GateMissed
 from neon_edge.features.backbone import Backbone
 from neon_edge.types import CameraFrame
 
-FLOAT = "float"
 BITS: tuple[Bits, ...] = ("int8", "int4")
 ROUNDS = 15
 _WARM_UP = 2
-_NOISE = 1.03
-"""A precision that is not faster by more than the measurement's noise is not worth its error."""
 
 
 def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
@@ -60,23 +58,17 @@ def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
         )
     for name, spent in timed(plans, work.threads).items():
         table[name] = structs.replace(table[name], median_ms=spent)
-    winner = fastest({name: table[name].median_ms for name in plans})
-    table[winner] = structs.replace(table[winner], chosen=True, note=_reason(table, winner))
+    rows = decided(table.values())
+    winner = next(row.name for row in rows if row.chosen)
     chosen = built / plans_name(this_machine(work.engine))
     shutil.rmtree(chosen, ignore_errors=True)
     plans[winner].rename(chosen)
-    manifest = structs.replace(read_manifest(chosen), candidates=list(table.values()))
+    manifest = structs.replace(read_manifest(chosen), candidates=rows)
     write_manifest(chosen, manifest)
     point(built / CURRENT, chosen.name)
-    for line in lines(manifest.candidates):
+    for line in tried_lines(rows):
         tell(line)
     return chosen
-
-
-def fastest(times: dict[str, float]) -> str:
-    """The name that is fastest, or the earliest that is as fast within the noise."""
-    best = min(times.values())
-    return next(name for name, spent in times.items() if spent <= best * _NOISE)
 
 
 def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
@@ -102,16 +94,6 @@ def graph_bytes(bundle: Path, manifest: Manifest) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def lines(candidates: list[Candidate]) -> list[str]:
-    """The table for a person."""
-    return [
-        f"{'→' if row.chosen else ' '} {row.name:6} "
-        + (f"{row.median_ms:9.2f} ms {row.weight_bytes / 1e6:9.1f} MB" if row.passed else "dropped")
-        + f"  {row.note}"
-        for row in candidates
-    ]
-
-
 def _opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[[], None]]:
     manifest = read_manifest(directory)
     engines = [
@@ -130,14 +112,3 @@ def _worth(manifest: Manifest) -> str:
     skipped = len(manifest.backbone.float_layers)
     kept = f", {skipped} layers in float" if skipped else ""
     return f"largest joint error {worst.max:.2g} rad ({worst.name}){kept}"
-
-
-def _reason(table: dict[str, Candidate], winner: str) -> str:
-    slower = [
-        f"{row.name} takes {row.median_ms / table[winner].median_ms:.2f} times as long"
-        for row in table.values()
-        if row.passed and row.name != winner
-    ]
-    smallest = min((row for row in table.values() if row.passed), key=lambda r: r.weight_bytes)
-    saves = "" if smallest.name == winner else f"; {smallest.name} saves memory, not time"
-    return f"{table[winner].note}; chosen: {', '.join(slower) or 'nothing else passed'}{saves}"

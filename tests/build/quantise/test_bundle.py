@@ -17,7 +17,7 @@ from neon_edge.build.calibrate.clip import from_clip
 from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.compile import compiled
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
-from neon_edge.build.quantise.choose import choose, fastest
+from neon_edge.build.quantise.choose import choose
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.recipe import Quantise
 from neon_edge.build.verify import find_bundle, lost, measured
@@ -116,11 +116,6 @@ def test_another_robots_moments_are_refused_before_any_work(
     other = replace(moments, robot="a,b")
     with pytest.raises(ConfigWrong, match="another robot"):
         quantise_bundle(work(built, other, LOOSE, tmp_path), "int8", tmp_path / "x", _quiet)
-
-
-def test_what_is_not_faster_than_noise_is_not_chosen() -> None:
-    assert fastest({"float": 10.0, "int8": 9.9}) == "float"
-    assert fastest({"float": 10.0, "int8": 8.0, "int4": 7.9}) == "int8"
 
 
 def test_features_that_are_not_numbers_are_as_lost_as_can_be() -> None:
