@@ -74,6 +74,7 @@ def export_heads(
         guided_parts=[_part(graph, directory) for graph in graphs.guided],
         noise=None if noise is None else TensorSpec("noise", list(noise)),
         random=checkpoint.random,
+        grippers=[joint.name for joint in actions.joints if joint.group == "aerial_gripper"],
         prefix_rows=actions.neon_edge_prefix_rows,
         fast=_fast(checkpoint, directory),
     )

@@ -18,6 +18,7 @@ VERBS = {
     "run": "drive the robot",
     "doctor": "everything that must be true on this machine, each with its fix",
     "say": "a new instruction for a robot that runs",
+    "swap": "another head for a robot that runs, without missing a tick",
     "status": "how a robot that runs is doing",
     "replay": "a recording once more through heads and safety: every command must come out equal",
     "robot": "a robot file from a URDF or an MJCF",

@@ -154,6 +154,8 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     part: Part
     """Runs every tick."""
     random: bool = False
+    grippers: list[str] = field(default_factory=list)
+    """Joints whose column is an opening from 0 to 1 and no angle."""
     slow_parts: list[Part] = field(default_factory=list)
     """Each runs when its input changes; its outputs are inputs of `part`."""
     step_part: Part | None = None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.errors import ConfigWrong, PlanUnfit
+from neon_edge.heads.grippers import Grippers
 from neon_edge.heads.order import driven_joints
-from neon_edge.types import Features, Float32, Setpoint
+from neon_edge.types import Features, Float32, JointState, Setpoint
 
 BASE = 3
 
@@ -20,6 +23,8 @@ class HeadNetwork:
     the engine once, at start, and may be refreshed through `sensor`. Heads that sample get noise
     from `seed`, drawn anew with each features and held until the next, or with `keep_noise` drawn
     once: a head that sampled anew at every tick would tremble between its modes.
+
+    `openings` are the robot's grippers: rad where a gripper's column is 0, and where it is 1.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class HeadNetwork:
         sensors: dict[str, Float32],
         seed: int = 0,
         keep_noise: bool = False,
+        openings: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.engine = engine
         self._noise = engine.inputs.get("noise")
@@ -37,6 +43,7 @@ class HeadNetwork:
         self._keep_noise = keep_noise
         self.driven = driven_joints(manifest.joint_names, joint_names)
         """Where each of the checkpoint's joints stands in the robot's order."""
+        self._grippers = Grippers(manifest, self.driven, openings or {})
         self.steps = manifest.steps
         self.prefix_rows = manifest.prefix_rows
         """Rows that a flow was trained to continue when given."""
@@ -49,6 +56,7 @@ class HeadNetwork:
         self._position: Float32 = np.zeros(len(joint_names), dtype=np.float32)
         self._base: Float32 = np.zeros(BASE, dtype=np.float32)
         self._has_base = manifest.base_velocity
+        self._felt: Float32 = self._base
         self._sequence = 0
         for spec in manifest.sensors:
             if spec.name not in sensors:
@@ -79,6 +87,10 @@ class HeadNetwork:
             )
         np.copyto(buffer, np.reshape(reading, buffer.shape))
 
+    def feel(self, joints: JointState) -> None:
+        """From now on the base's own measurement stands for its velocity, where one is made."""
+        self._felt = joints.base_velocity if joints.base_received_ns >= 0 else self._base
+
     def run(self, features: Features, position: Float32) -> Float32:
         """One inference on `features` and joint positions in the robot's order; gives `chunk`."""
         self.fill(features, position)
@@ -96,9 +108,10 @@ class HeadNetwork:
         if self._joints is not None:
             driven = len(self.driven)
             self._joints[0, :driven] = position[self.driven]
+            self._grippers.to_columns(self._joints[0])
             if self._has_base:
-                # Nothing measures base velocity here, so the last one wanted stands in for it.
-                self._joints[0, driven:] = self._base
+                # Where nothing measures base velocity, the last one wanted stands in for it.
+                self._joints[0, driven:] = self._felt
 
     def setpoint(self, row: Float32, features: Features, at_ns: int) -> Setpoint:
         """One row (columns,) as a setpoint in the robot's order; undriven joints keep 0.
@@ -106,6 +119,7 @@ class HeadNetwork:
         The arrays of the result belong to the network until the next call.
         """
         self._position[self.driven] = row[: len(self.driven)]
+        self._grippers.to_joints(self._position)
         if self._has_base:
             base = row[len(self.driven) :]
             # A NaN must not find its way back in: it would stay for ever.

@@ -5,29 +5,20 @@ Run by the supervisor as `python -m neon_edge.runtime.control RUN.json`.
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-
 from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
-from neon_edge.engine.manifest import Manifest
-from neon_edge.engine.plan import open_heads_engine
 from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
-from neon_edge.heads.network import HeadNetwork
-from neon_edge.heads.strategy import (
-    STEPPED,
-    Heads,
-    open_strategy,
-    refuse_backbone,
-    warnings_of,
-)
+from neon_edge.heads.strategy import refuse_backbone, warnings_of
 from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.headset import open_headset
 from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
 from neon_edge.runtime.observed import Observer
@@ -36,6 +27,7 @@ from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
 from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, read_spec, write_note
 from neon_edge.runtime.stages import RobotStages
+from neon_edge.runtime.swapping import SwapIn
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot, open_robot
@@ -43,24 +35,6 @@ from neon_edge.types import Features
 
 FIRST_FEATURES_NS = 60_000_000_000
 POLL_NS = 5_000_000
-WARM_UP_RUNS = 50
-
-
-def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Heads:
-    """The heads on their engine, warmed up, so that no tick pays for the first run."""
-    guided = robot.heads.strategy in STEPPED
-    engine = open_heads_engine(
-        directory, manifest.heads, manifest.machine, guided=guided, moved=robot.heads.moved
-    )
-    sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
-    choice, kept = robot.heads, robot.heads.noise == "start"
-    network = HeadNetwork(
-        engine, manifest.heads, robot.joint_names, sensors, choice.seed, keep_noise=kept
-    )
-    for _ in range(WARM_UP_RUNS):
-        engine.start()
-        engine.wait()
-    return open_strategy(robot, network)
 
 
 def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | None:
@@ -90,7 +64,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
     directory = Path(spec.plans)
     manifest = admit(directory, spec.robot)
     with ExitStack() as opened:
-        heads = open_heads(manifest, directory, spec.robot)
+        heads = open_headset(spec.heads, spec.robot)
         safety = SafetyFilter(spec.robot, heads.driven)
         slot = opened.enter_context(SlotReader(spec.slot, int(manifest.backbone.model_hash, 16)))
         ring = opened.enter_context(TickRing.open_writer(spec.ticks))
@@ -99,7 +73,8 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         first = first_features(slot, clock, stop)
         if first is None:
             return
-        refuse_backbone(heads, first, spec.robot.rate_hz)
+        for head in heads.heads:
+            refuse_backbone(head.strategy, first, spec.robot.rate_hz)
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
         measured, at_ns = robot.measure(), clock.now_ns()
@@ -114,6 +89,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         health = HealthWatch(robot.counters, StopFlag(spec.stop_flag), round(spec.robot.rate_hz))
         stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
+        _let_swap(SwapIn(spec, heads, clock), stages)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
         stages.enabling = before.enabling if before is not None else 0
@@ -131,7 +107,8 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             had.warnings.extend(stop_as_declared(spec.robot, ticker, stages))
         finally:
             robot.disable()
-            had.warnings.extend(warnings_of(heads))
+            for head in heads.heads:
+                had.warnings.extend(warnings_of(head.strategy))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 
@@ -151,6 +128,12 @@ def stop_as_declared(robot: RobotConfig, ticker: Ticker, stages: RobotStages) ->
     return warnings
 
 
+def _let_swap(swap: SwapIn, stages: RobotStages) -> None:
+    swap.start()
+    stages.swap = swap.look
+    signal.signal(signal.SIGUSR2, lambda *_: swap.asked())
+
+
 def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot, enabling: int) -> ControlNote:
     return ControlNote(
         state=state,
@@ -161,6 +144,7 @@ def _note(state: str, had: RealTime, slot: SlotReader, robot: Robot, enabling: i
         not_finite=slot.not_finite,
         sent=[int(count) for count in robot.counters.sent],
         enabling=enabling,
+        base={} if robot.base is None else dataclasses.asdict(robot.base.counters),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from neon_edge.runtime.events import Event
 from neon_edge.runtime.observed import TICKS
@@ -21,6 +22,7 @@ from neon_edge.types import Rung
 
 ROWS = "/neon_edge/rows"
 POOLED = "/neon_edge/pooled"
+SWAPS = "/neon_edge/swaps"
 DIGITS = 6
 
 _LEVELS = {logging.DEBUG: 1, logging.INFO: 2, logging.WARNING: 3, logging.ERROR: 4}
@@ -51,6 +53,8 @@ def channels(joints: Sequence[str], observed: Fields, pooled: Fields) -> list[Ch
             "line": {"type": "integer"},
         },
     }
+    shapes["/base"] = {"velocity": base, "age_ms": _NUMBER}
+    shapes[SWAPS] = {"number": {"type": "integer"}, "place": {"type": "integer"}}
     known = {"/event": "foxglove.Log"}
     made = [
         Channel(topic, known.get(topic, f"neon_edge.{topic[1:]}"), _object(shape))
@@ -74,7 +78,7 @@ def from_observed(rows: Rows, joints: Sequence[str]) -> Iterator[Message]:
     arrays = {
         name: np.round(rows[name].astype(np.float64), DIGITS).tolist()
         for name in ("position", "velocity", "torque", "wanted", "wanted_base",
-                     "command_position", "command_base")
+                     "command_position", "command_base", "base")
     }  # fmt: skip
     ages = np.round((rows["at_ns"][:, None] - rows["received_ns"]) / 1e6, 3).tolist()
 
@@ -91,6 +95,9 @@ def from_observed(rows: Rows, joints: Sequence[str]) -> Iterator[Message]:
         }
         state["age_ms"] = dict(zip(joints, ages[at], strict=True))
         yield _json("/joints", at_ns, state)
+        if row["base_ns"] >= 0:
+            age_ms = round((at_ns - int(row["base_ns"])) / 1e6, 3)
+            yield _json("/base", at_ns, {"velocity": _base(arrays["base"][at]), "age_ms": age_ms})
         if row["has_setpoint"]:
             base = _base(arrays["wanted_base"][at])
             wanted = {"position": named("wanted", at), "base_velocity": base}
@@ -162,3 +169,9 @@ def from_events(events: Sequence[Event]) -> Iterator[Message]:
             "line": 0,
         }
         yield _json("/event", event.at_ns, content)
+
+
+def from_swaps(orders: Sequence[tuple[int, Struct]]) -> Iterator[Message]:
+    """Heads that were to take another's place, and when that was asked: what replay opens."""
+    for at_ns, order in orders:
+        yield Message(SWAPS, at_ns, msgspec.json.encode(order))

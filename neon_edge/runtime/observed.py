@@ -32,6 +32,8 @@ class Kind(IntEnum):
     """A tick on which the heads were not asked: the robot holds, to be stopped."""
     PARK = 5
     """A tick on the way to the pose in which the robot is left."""
+    SWAP = 6
+    """From the next tick on another head runs: that of order `number`."""
 
 
 TICKS = (Kind.TICK, Kind.UNASKED, Kind.PARK)
@@ -50,11 +52,13 @@ def observed_fields(joints: int) -> Fields:
         ("at_ns", "i8"),
         ("features_ns", "i8"),
         ("sequence", "i8"),
+        ("base_ns", "i8"),
         ("faulty_joint", "i8"),
         ("bus_missing", "f8"),
         ("tilt_rad", "f8"),
         ("received_ns", f"i8*{joints}"),
         *((name, f"f4*{joints}") for name in _PER_JOINT),
+        ("base", "f4*3"),
         ("wanted_base", "f4*3"),
         ("command_base", "f4*3"),
         ("kind", "u1"),
@@ -96,9 +100,13 @@ class Observer:
         """It ticks without torque."""
         self._mark(Kind.DISARM, measured, at_ns)
 
-    def _mark(self, kind: Kind, measured: Float32, at_ns: int) -> None:
+    def swapped(self, number: int, measured: Float32, at_ns: int) -> None:
+        """Behind the tick that was recorded last, another head took its place."""
+        self._mark(Kind.SWAP, measured, at_ns, number)
+
+    def _mark(self, kind: Kind, measured: Float32, at_ns: int, number: int = -1) -> None:
         at = self._at
-        at["kind"][0], at["at_ns"][0], at["number"][0] = kind, at_ns, -1
+        at["kind"][0], at["at_ns"][0], at["number"][0] = kind, at_ns, number
         np.copyto(at["position"], measured)
         self._ring.commit()
 
@@ -124,6 +132,8 @@ class Observer:
         np.copyto(at["position"], joints.position)
         np.copyto(at["velocity"], joints.velocity)
         np.copyto(at["torque"], joints.torque)
+        at["base_ns"][0] = joints.base_received_ns
+        np.copyto(at["base"], joints.base_velocity)
         if setpoint is not None:
             np.copyto(at["wanted"], setpoint.position)
             np.copyto(at["wanted_base"], setpoint.base_velocity)

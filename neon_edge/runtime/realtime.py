@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 FIFO_PRIORITY = 50
@@ -35,6 +37,21 @@ def enter_real_time() -> RealTime:
     gc.disable()
     outcome.had.append("heap frozen")
     return outcome
+
+
+@contextlib.contextmanager
+def below_the_tick() -> Iterator[None]:
+    """For a thread beside the loop: ahead of everything ordinary, so that nothing ordinary can keep
+    it from giving the interpreter back, and behind the tick. Without the privilege, no change."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY - 1))
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _schedule(outcome: RealTime) -> None:

@@ -34,23 +34,35 @@ RUN = "run"
 """Name of the recording's metadata."""
 
 
+Swaps = Sequence[tuple[int, msgspec.Struct]]
+"""When a swap was asked for, and its order."""
+
+
 class Batch:
     """Rows taken in one look, waiting to be written."""
 
     def __init__(
-        self, ticks: Rows, passes: Rows, observed: Rows, pooled: Rows, events: Sequence[Event]
+        self,
+        ticks: Rows,
+        passes: Rows,
+        observed: Rows,
+        pooled: Rows,
+        events: Sequence[Event],
+        swaps: Swaps = (),
     ) -> None:
         # Copies: a reader's rows are views that its next drain may move.
         self.ticks, self.passes = ticks.copy(), passes.copy()
         self.observed, self.pooled = observed.copy(), pooled.copy()
         self.events = list(events)
+        self.swaps = list(swaps)
 
     def __len__(self) -> int:
         rows = (self.ticks, self.passes, self.observed, self.pooled)
-        return sum(len(part) for part in rows) + len(self.events)
+        return sum(len(part) for part in rows) + len(self.events) + len(self.swaps)
 
     def messages(self, joints: Sequence[str]) -> Iterator[Message]:
         """All of it: features ahead of the ticks that acted on them."""
+        yield from messages.from_swaps(self.swaps)
         yield from messages.from_pooled(self.pooled)
         yield from messages.from_observed(self.observed, joints)
         yield from messages.from_ticks(self.ticks)
@@ -97,11 +109,11 @@ class Recorder:
         """Rows that the disk was too slow for, or that a ring overwrote first."""
         return self._dropped + self._observed.lost + self._pooled.lost
 
-    def look(self, ticks: Rows, passes: Rows, events: Sequence[Event]) -> None:
+    def look(self, ticks: Rows, passes: Rows, events: Sequence[Event], swaps: Swaps = ()) -> None:
         """Take what is new. Never waits."""
         observed = self._observed.newest(self._observed.drain())
         pooled = self._pooled.newest(self._pooled.drain())
-        batch = Batch(ticks, passes, observed, pooled, events)
+        batch = Batch(ticks, passes, observed, pooled, events, swaps)
         if not len(batch):
             return
         if self._given - self._written + len(batch) > QUEUE_ROWS or self.failure:
@@ -144,6 +156,7 @@ def about(spec: RunSpec, manifest: Manifest, clock: Clock) -> dict[str, str]:
         "robot": msgspec.json.encode(spec.robot).decode(),
         "manifest": msgspec.json.encode(manifest).decode(),
         "plans": spec.plans,
+        "heads": msgspec.json.encode(spec.heads).decode(),
         "board": board(manifest),
         "neon_edge": __version__,
         "utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),

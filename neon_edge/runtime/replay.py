@@ -19,12 +19,13 @@ from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest, read_manifest
 from neon_edge.engine.plan import check_plan_file
 from neon_edge.errors import ConfigWrong, PlanUnfit
-from neon_edge.runtime.control import open_heads
-from neon_edge.runtime.messages import POOLED, ROWS
+from neon_edge.runtime.headset import HeadPlan, head_plan, open_head, open_headset
+from neon_edge.runtime.messages import POOLED, ROWS, SWAPS
 from neon_edge.runtime.observed import Kind
 from neon_edge.runtime.parking import Parking
 from neon_edge.runtime.plans import find_plans
 from neon_edge.runtime.recorder import RUN
+from neon_edge.runtime.swapping import SwapOrder
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.mapped import fields_of, row_dtype
 from neon_edge.telemetry.recording import Recorded
@@ -92,7 +93,8 @@ class _Rerun:
             )
         self._robot = msgspec.json.decode(about["robot"], type=RobotConfig)
         self._manifest = msgspec.json.decode(about["manifest"], type=Manifest)
-        self._plans = _same_plans(self._manifest, about["plans"], engines)
+        self._plans = _head_plans(self._robot, self._manifest, about, engines)
+        self._orders = _orders(recorded)
         self._dtypes = {
             topic: row_dtype(fields_of(recorded.channels[topic]["fields"]))
             for topic in (ROWS, POOLED)
@@ -121,6 +123,8 @@ class _Rerun:
                 self._safety.start(measured, int(row["at_ns"]))
             case Kind.DISARM:
                 self._safety.disarm()
+            case Kind.SWAP:
+                self._swap(self._orders[int(row["number"])])
             case Kind.TICK | Kind.UNASKED | Kind.PARK:
                 self._tick(row)
 
@@ -139,9 +143,14 @@ class _Rerun:
     def _begin(self, measured: Float32, at_ns: int) -> None:
         self._processes += 1
         self._parking: Parking | None = None
-        self._heads = open_heads(self._manifest, self._plans, self._robot)
+        self._heads = open_headset(self._plans, self._robot)
         self._safety = SafetyFilter(self._robot, self._heads.driven)
         self._safety.start(measured, at_ns)
+
+    def _swap(self, order: SwapOrder) -> None:
+        plan = _same_head(order.plan, "")
+        self._plans[order.place] = plan
+        self._heads.replace(order.place, open_head(plan, self._robot), order.ramp_s)
 
     def _tick(self, row: np.void) -> None:
         self._ticks += 1
@@ -156,6 +165,9 @@ class _Rerun:
             row["torque"].copy(),
             row["received_ns"].copy(),
         )
+        if "base_ns" in (row.dtype.names or ()):  # of recordings made since bases report
+            joints.base_velocity = row["base"].copy()
+            joints.base_received_ns = int(row["base_ns"])
         health = self._health
         health.bus_missing = float(row["bus_missing"])
         health.faulty_joint = int(row["faulty_joint"])
@@ -231,15 +243,34 @@ def _bits(values: np.ndarray) -> np.ndarray:
     return np.frombuffer(values.tobytes(), f"<u{values.dtype.itemsize}")
 
 
-def _same_plans(recorded: Manifest, place: str, engines: str) -> Path:
-    """A directory whose heads are the recorded ones, file by file. Raises `PlanUnfit`."""
-    directory = Path(place)
-    if engines or not directory.is_dir():
-        # The directory that was run may be gone; a build of the same plans will serve.
+def _head_plans(
+    robot: RobotConfig, manifest: Manifest, about: dict[str, str], engines: str
+) -> list[HeadPlan]:
+    """The heads that the run began with, each from a directory that holds the same ones."""
+    plans = [head_plan(robot.head_choices[0], Path(about["plans"]), manifest)]
+    if "heads" in about:
+        plans = msgspec.json.decode(about["heads"], type=list[HeadPlan])
+    # The directory that was run may be gone; a build of the same plans will serve.
+    fallback = engines or manifest.backbone.recipe
+    return [_same_head(plan, fallback, prefer=bool(engines)) for plan in plans]
+
+
+def _orders(recorded: Recorded) -> dict[int, SwapOrder]:
+    if SWAPS not in recorded.channels:
+        return {}
+    payloads = (each.payload for each in recorded.messages() if each.topic == SWAPS)
+    orders = [msgspec.json.decode(payload, type=SwapOrder) for payload in payloads]
+    return {order.number: order for order in orders}
+
+
+def _same_head(plan: HeadPlan, fallback: str, *, prefer: bool = False) -> HeadPlan:
+    """`plan` where its files still are, or where `fallback` has them. Raises `PlanUnfit`."""
+    directory = Path(plan.directory)
+    if prefer or (fallback and not directory.is_dir()):
         with suppress(ConfigWrong):
-            directory = find_plans(engines or recorded.backbone.recipe)
+            directory = find_plans(fallback)
     found = read_manifest(directory)
-    wanted = {part.name: part.plan_sha256 for part in recorded.heads.parts}
+    wanted = {part.name: part.plan_sha256 for part in plan.heads.parts}
     here = {part.name: part.plan_sha256 for part in found.heads.parts}
     if wanted != here:
         raise PlanUnfit(
@@ -247,9 +278,9 @@ def _same_plans(recorded: Manifest, place: str, engines: str) -> Path:
             f"{directory}: heads {_short(here)}, recorded {_short(wanted)}",
             "name the directory of the recorded plans: --engines DIR",
         )
-    for part in recorded.heads.parts:
+    for part in plan.heads.parts:
         check_plan_file(directory, part)
-    return directory
+    return msgspec.structs.replace(plan, directory=str(directory))
 
 
 def _short(hashes: dict[str, str]) -> str:

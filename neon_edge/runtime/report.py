@@ -61,9 +61,13 @@ class RunReport(Struct, frozen=True):
     """By ticks; what enabling took stands in neither count."""
     joint_commands_received: int | None
     """By emulated motors, counted in their own process; null where motors are real."""
+    base_commands_sent: int
+    """Velocities, those of bring-up included; 0 for a robot without a base."""
     rows_lost: int
     features_refused: dict[str, int]
     warnings: list[str]
+    base_commands_received: int | None = None
+    """By an emulated controller; null where it is real, or there is none."""
 
 
 def spread(values: npt.NDArray[np.float64]) -> Spread:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from neon_edge.config import RobotConfig
+from neon_edge.runtime.headset import HeadPlan
 
 FILE_NAME = "run.json"
 
@@ -22,6 +23,8 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     backbone_threads: int = 1
     record: bool = False
     """Whether the children fill the two rings that only a recorded run has."""
+    heads: list[HeadPlan] = field(default_factory=list)
+    """Those that run, in the order of the robot file."""
 
     @property
     def path(self) -> Path:
@@ -74,6 +77,16 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.directory) / "arming.json"
 
     @property
+    def swap_wanted(self) -> Path:
+        """A head that is to take another's place, from the supervisor to the control process."""
+        return Path(self.directory) / "swap.wanted"
+
+    @property
+    def swap_done(self) -> Path:
+        """What came of it, from the control process."""
+        return Path(self.directory) / "swap.done"
+
+    @property
     def control_log(self) -> Path:
         """What the control process has to say besides ticks: JSON, written before and after."""
         return Path(self.directory) / "control.json"
@@ -93,13 +106,23 @@ class ControlNote(Struct, frozen=True, forbid_unknown_fields=True):
     """Joint commands sent, per joint, those of enabling included."""
     enabling: int = 0
     """Joint commands that enabling took, all joints together: ahead of the first tick."""
+    base: dict[str, int] = {}
+    """What was exchanged with the base (transport/base.py); empty where there is none."""
 
 
 def write_spec(spec: RunSpec) -> Path:
     """Write it into its directory; returns the path."""
     path = Path(spec.directory) / FILE_NAME
-    path.write_bytes(msgspec.json.encode(spec))
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(msgspec.json.encode(spec))
+    partial.replace(path)
     return path
+
+
+def replaced(spec: RunSpec, place: int, plan: HeadPlan) -> RunSpec:
+    """The same run with another head at `place`."""
+    heads = [*spec.heads[:place], plan, *spec.heads[place + 1 :]]
+    return structs.replace(spec, heads=heads)
 
 
 def read_spec(path: Path) -> RunSpec:

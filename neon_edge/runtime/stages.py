@@ -59,6 +59,8 @@ class RobotStages:
         """Joint commands that arming took, all joints together: no tick counts them."""
         self.told: Callable[[NeonEdgeError | None], None] = lambda _: None
         """Called after an arming that a person asked for, with why it failed or None."""
+        self.swap: Callable[[int], int] = lambda _: 0
+        """Asked behind every tick, by its number, whether another head takes over; its order."""
         self.refused: NeonEdgeError | None = None
         """Why the last arming failed."""
         self._begun_ns = 0
@@ -135,6 +137,9 @@ class RobotStages:
                 command,
                 self._kind(),
             )
+        order = self.swap(tick.number)
+        if order and self._observer is not None:
+            self._observer.swapped(order, joints.position, end_ns)
         if self.arming:
             self.arming = False
             self.arm()

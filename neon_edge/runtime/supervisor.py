@@ -22,14 +22,16 @@ from neon_edge.runtime.board import board
 from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, STOP_AFTER_S, Child
 from neon_edge.runtime.conversation import Conversation
 from neon_edge.runtime.events import EventLog, LadderEvents
+from neon_edge.runtime.headset import admit_heads
 from neon_edge.runtime.health import create_stop_flag
 from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
-from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.requests import Answer, Reply
+from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
+from neon_edge.runtime.swapping import Swapping
 from neon_edge.runtime.systemd import Service
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 from neon_edge.types import Rung
@@ -83,7 +85,10 @@ class Supervisor:
         eyes = [camera.name for camera in spec.robot.cameras]
         self._senses = SenseEvents(eyes, ear.name if ear else "")
         arming = Arming(spec, lambda: self.control.pid, self._rung, self._clock)
-        answers = {**arming.answers, "end": self._end}
+        self._swapping = Swapping(
+            spec, manifest, lambda: self.control.pid, self._events, self._clock
+        )
+        answers = {**arming.answers, **self._swapping.answers, "end": self._end}
         self._conversation = Conversation(spec, manifest, self._events, self._clock, answers)
 
     def run(self) -> RunReport:
@@ -171,6 +176,7 @@ class Supervisor:
             backbone.restart()
 
     def _drain(self) -> None:
+        self._swapping.look()
         ticks = self._ticks.newest(self._ticks.drain())
         passes = self._passes.newest(self._passes.drain())
         for event in (*self._ladder.seen_in(ticks), *self._senses.seen_in(passes)):
@@ -178,7 +184,7 @@ class Supervisor:
         if self._metrics is not None:
             self._metrics.look(ticks, passes, self._gauges())
         if self._recorder is not None:
-            self._recorder.look(ticks, passes, self._events.take())
+            self._recorder.look(ticks, passes, self._events.take(), self._swapping.take())
             if self._recorder.failure and not self._recording_lost:
                 self._recording_lost = True
                 self._warn("recording", f"recording stopped: {self._recorder.failure}")
@@ -255,6 +261,7 @@ class Supervisor:
             backbone_restarts=self.backbone.restarts,
             joint_commands_sent=int(ticks["sent"].sum()),
             joint_commands_received=None,
+            base_commands_sent=note.base.get("sent", 0) if note else 0,
             rows_lost=self._ticks.lost + self._passes.lost,
             features_refused={
                 "torn": note.torn if note else 0,
@@ -274,6 +281,7 @@ def prepare(
     spec = RunSpec(
         robot=robot,
         plans=str(plans),
+        heads=admit_heads(robot, plans, manifest),
         directory=str(directory),
         seconds=seconds,
         backbone_threads=threads,

@@ -36,7 +36,7 @@ from neon_edge.config.robot import RobotConfig
 from neon_edge.features.slot import SlotReader, SlotWriter, create_slot
 from neon_edge.heads.strategy import Heads
 from neon_edge.runtime.board import board
-from neon_edge.runtime.control import open_heads
+from neon_edge.runtime.headset import open_heads
 from neon_edge.runtime.health import HealthWatch, StopFlag, create_stop_flag
 from neon_edge.runtime.loop import Ticker, control_loop
 from neon_edge.runtime.plans import admit, find_plans

@@ -1,0 +1,241 @@
+"""`neon-edge swap`: another checkpoint's head takes a running one's place, and no tick is missed.
+
+    caller ─▶ supervisor: admits, compares, writes the order ─▶ SIGUSR2 ─▶ control: a thread
+    opens and warms the new head, a tick takes it ─▶ the thread says which, and frees the old one
+
+A thread beside the tick costs it what the interpreter's lock is held for. Opening and running a
+session do not hold it (ONNX Runtime releases it), so what is left is Python's own, given back
+within the switch interval; README.md says what was measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from neon_edge.clock import Clock
+from neon_edge.engine.manifest import Manifest
+from neon_edge.errors import NeonEdgeError, UsageWrong
+from neon_edge.heads.several import Head, SeveralHeads
+from neon_edge.runtime.events import Event, EventLog
+from neon_edge.runtime.headset import HeadPlan, head_plan, open_head, refuse_swap
+from neon_edge.runtime.plans import admit
+from neon_edge.runtime.realtime import below_the_tick
+from neon_edge.runtime.requests import Answer, Asked, Reply
+from neon_edge.runtime.spec import RunSpec, replaced, write_spec
+
+LONGEST_RAMP_S = 10.0
+POLL_NS = 5_000_000
+GIVE_UP_NS = 9_000_000_000
+_SILENT = Reply(
+    False,
+    wrong="the control process did not swap",
+    facts=f"waited {GIVE_UP_NS // 10**9} s",
+    fix="does it still run? neon-edge status",
+)
+
+
+class SwapWish(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller asks for: which head, by which plans, over how long a ramp."""
+
+    plans: str
+    head: str = ""
+    ramp_s: float = 1.0
+
+
+class SwapOrder(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the control process is told to do."""
+
+    number: int
+    place: int
+    """Of the head among those that run."""
+    plan: HeadPlan
+    ramp_s: float
+
+
+class SwapNote(Struct, frozen=True, forbid_unknown_fields=True):
+    """What came of an order."""
+
+    number: int
+    tick: int = 0
+    """The last tick of the old head."""
+    wrong: str = ""
+    facts: str = ""
+    fix: str = ""
+
+
+class Swapping:
+    """The supervisor's side."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        manifest: Manifest,
+        control: Callable[[], int],
+        events: EventLog,
+        clock: Clock,
+    ) -> None:
+        self._spec = spec
+        self._manifest = manifest
+        self._control = control
+        self._events = events
+        self._clock = clock
+        self._number = 0
+        self._pending: SwapOrder | None = None
+        self._until_ns = 0
+        self._replies: dict[int, Reply] = {}
+        self._untaken: list[tuple[int, SwapOrder]] = []
+
+    @property
+    def answers(self) -> Mapping[str, Asked]:
+        """For the run's conversation."""
+        return {"swap": self._swap}
+
+    def look(self) -> None:
+        """See what came of the order that is under way, whether or not its caller still waits."""
+        order = self._pending
+        if order is None:
+            return
+        reply = self._outcome(order)
+        if reply is None and self._clock.now_ns() < self._until_ns:
+            return
+        self._replies = {order.number: reply or _SILENT}
+        self._pending = None
+
+    def take(self) -> list[tuple[int, SwapOrder]]:
+        """Orders given since the last call, and when, for the recording."""
+        taken, self._untaken = self._untaken, []
+        return taken
+
+    def _swap(self, text: str) -> Answer:
+        try:
+            order = self._order(msgspec.json.decode(text, type=SwapWish))
+        except msgspec.MsgspecError as failure:
+            refused = Reply(False, wrong="not a swap", facts=str(failure))
+            return lambda: refused
+        except NeonEdgeError as failure:
+            refused = Reply(False, wrong=failure.wrong, facts=failure.facts, fix=failure.fix)
+            return lambda: refused
+        self._pending = order
+        self._until_ns = self._clock.now_ns() + GIVE_UP_NS
+        self._untaken.append((self._clock.now_ns(), order))
+        _write(self._spec.swap_wanted, order)
+        os.kill(self._control(), signal.SIGUSR2)
+        return lambda: self._replies.get(order.number)
+
+    def _order(self, wish: SwapWish) -> SwapOrder:
+        if self._pending is not None:
+            raise UsageWrong("another swap is under way", "", "wait for its answer")
+        if not 0 < wish.ramp_s <= LONGEST_RAMP_S:
+            raise UsageWrong(
+                "a swap needs a ramp", f"{wish.ramp_s} s", f"between 0 and {LONGEST_RAMP_S:g} s"
+            )
+        names = [plan.name for plan in self._spec.heads]
+        if (wish.head or names[0]) not in names or (not wish.head and len(names) > 1):
+            raise UsageWrong(
+                f"which head? none is called {wish.head!r}" if wish.head else "which head?",
+                f"running: {', '.join(names)}",
+                "name one: --head NAME",
+            )
+        place = names.index(wish.head or names[0])
+        old, directory = self._spec.heads[place], Path(wish.plans)
+        new = head_plan(old.choice, directory, admit(directory, self._spec.robot))
+        refuse_swap(old, new, self._manifest.backbone.model_hash)
+        self._number += 1
+        return SwapOrder(self._number, place, new, wish.ramp_s)
+
+    def _outcome(self, order: SwapOrder) -> Reply | None:
+        try:
+            note = msgspec.json.decode(self._spec.swap_done.read_bytes(), type=SwapNote)
+        except FileNotFoundError:
+            return None
+        if note.number != order.number:
+            return None
+        if note.wrong:
+            return Reply(False, wrong=note.wrong, facts=note.facts, fix=note.fix)
+        self._spec = replaced(self._spec, order.place, order.plan)
+        # A control process that is started again begins with what ran.
+        write_spec(self._spec)
+        heads = order.plan.heads
+        said = (
+            f"head {order.plan.name!r} swapped behind tick {note.tick} for "
+            f"{heads.checkpoint} ({heads.checkpoint_sha256[:16]}), ramp {order.ramp_s:g} s"
+        )
+        self._events.say(Event(self._clock.now_ns(), logging.INFO, "swap", said))
+        return Reply(True, {"head": order.plan.name, "tick": note.tick, "ramp_s": order.ramp_s})
+
+
+class _Ready(NamedTuple):
+    order: SwapOrder
+    head: Head
+
+
+class SwapIn:
+    """The control process's side. `asked` is for a signal, `look` for the end of every tick.
+
+    `start` before real time is entered, so that the thread does not inherit the tick's priority.
+    """
+
+    def __init__(self, spec: RunSpec, heads: SeveralHeads, clock: Clock) -> None:
+        self._spec = spec
+        self._heads = heads
+        self._clock = clock
+        self._bell, self._ring = os.pipe()
+        self._ready: _Ready | None = None
+        self._old: Head | None = None
+        self._tick = 0
+
+    def start(self) -> None:
+        """Let a thread wait for orders."""
+        threading.Thread(target=self._serve, name="swap", daemon=True).start()
+
+    def asked(self) -> None:
+        """There is an order to read."""
+        os.write(self._ring, b"s")
+
+    def look(self, tick: int) -> int:
+        """Take a head that is ready, behind tick number `tick`; gives the order's number or 0."""
+        ready = self._ready
+        if ready is None:
+            return 0
+        self._tick = tick
+        self._old = self._heads.replace(ready.order.place, ready.head, ready.order.ramp_s)
+        self._ready = None
+        return ready.order.number
+
+    def _serve(self) -> None:
+        while os.read(self._bell, 64):
+            order = msgspec.json.decode(self._spec.swap_wanted.read_bytes(), type=SwapOrder)
+            with below_the_tick():
+                note = self._obey(order)
+            _write(self._spec.swap_done, note)
+
+    def _is_waiting(self) -> bool:
+        return self._ready is not None
+
+    def _obey(self, order: SwapOrder) -> SwapNote:
+        try:
+            head = open_head(order.plan, self._spec.robot)
+        except NeonEdgeError as failure:
+            return SwapNote(order.number, 0, failure.wrong, failure.facts, failure.fix)
+        self._ready = _Ready(order, head)
+        while self._is_waiting():
+            self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
+        if self._old is not None:
+            self._old.network.engine.close()
+            self._old = None
+        return SwapNote(order.number, self._tick)
+
+
+def _write(path: Path, content: Struct) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(msgspec.json.encode(content))
+    partial.replace(path)
