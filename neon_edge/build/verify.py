@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from neon_edge.build.samples import Samples, camera_frames, read_samples
 from neon_edge.build.verify_diffusion import undenoised
@@ -30,6 +31,8 @@ from neon_edge.errors import ConfigWrong, GateMissed
 from neon_edge.features.streams import open_features
 from neon_edge.types import AudioWindow, Float32, UInt8
 
+ROWS_HZ = 50
+"""The rate at which rows of a chunk follow one another on a robot."""
 BASE_NAMES = ("base vx (m/s)", "base vy (m/s)", "base omega (rad/s)")
 
 
@@ -127,11 +130,18 @@ def _worst_frames(found: Float32, wanted: Float32, samples: Samples) -> dict[str
 def error_rows(found: Float32, wanted: Float32, heads: HeadsManifest) -> list[ErrorRow]:
     """(samples, steps, action) twice → the error of every joint, rad (m/s, rad/s for the base)."""
     columns = [*heads.joint_names, *(BASE_NAMES if heads.base_velocity else ())]
-    errors = np.abs(found - wanted)
-    return [
-        _spread(name, errors[:, :, column], "" if name in BASE_NAMES else "rad")
-        for column, name in enumerate(columns)
-    ]
+    errors = found - wanted
+    return [_joint_row(name, errors[:, :, column]) for column, name in enumerate(columns)]
+
+
+def _joint_row(name: str, errors: Float32) -> ErrorRow:
+    if name in BASE_NAMES:
+        return _spread(name, np.abs(errors), "")
+    row = _spread(name, np.abs(errors), "rad")
+    if errors.shape[1] < 2:
+        return row
+    steps = _spread(name, np.abs(np.diff(errors, axis=1)) * ROWS_HZ, "rad/s")
+    return replace(row, step_max=steps.max)
 
 
 def lost(found: Float32, wanted: Float32) -> Float32:

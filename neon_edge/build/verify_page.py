@@ -19,7 +19,7 @@ from neon_edge.types import UInt8
 PAGE = "verify.html"
 LAYERS = "layers.json"
 _SHOWN_LAYERS = 40
-_BAR, _WIDE, _LABEL, _FIGURE = 20, 460, 260, 190
+_BAR, _WIDE, _LABEL, _FIGURE = 20, 460, 260, 290
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#8a9099;--line:#d9dde2;
@@ -108,13 +108,16 @@ def _joints(rows: list[ErrorRow], limit: float) -> str:
             width = min(getattr(row, kind) / top, 1.0) * _WIDE
             marks.append(_rect(_LABEL, y + 4, width, f"var(--{kind})", f"{row.name}: {kind}"))
         figures = f"{row.p50:.2g} · {row.p99:.2g} · {row.max:.2g}"
+        if row.step_max is not None:
+            figures += f" · {row.step_max:.2g} rad/s"
         marks.append(f'<text x="{_LABEL + _WIDE + 8}" y="{y + 14}">{figures}</text>')
     x, height = _LABEL + limit / top * _WIDE, len(rows) * _BAR
     marks.append(
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="var(--bad)" '
         'stroke-dasharray="3 3"/>'
     )
-    legend = '<p class="faint">bars: p50, p99, largest; dashed: the limit of the largest</p>'
+    said = "p50, p99, largest; then the largest change from row to row; dashed: the largest's limit"
+    legend = f'<p class="faint">{said}</p>'
     return _svg(height, marks) + legend
 
 

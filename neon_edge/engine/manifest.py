@@ -213,6 +213,8 @@ class ErrorRow(Struct, frozen=True, forbid_unknown_fields=True):
     p99: float
     max: float
     unit: str
+    step_max: float | None = None
+    """Largest change of a joint's error between neighbouring rows of a chunk, rad/s at 50 Hz."""
 
 
 class Candidate(Struct, frozen=True, forbid_unknown_fields=True):
