@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -55,3 +56,4 @@ def test_what_people_deploy_is_half_precision_in_parts_that_fit(name: str) -> No
     text = load_recipe(ENGINES / name).text
     assert text.precision == "fp16"
     assert text.cut.layers_per_part > 0
+    assert re.fullmatch(r"[0-9a-f]{40}", text.revision), "a branch moves; a commit does not"
