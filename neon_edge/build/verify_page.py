@@ -30,7 +30,7 @@ body{background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-seri
 max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.35rem}h2{font-size:1.05rem;margin-top:2.2rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .7rem .25rem 0;
-border-bottom:1px solid var(--line);vertical-align:top}td.n{text-align:right;
+border-bottom:1px solid var(--line);vertical-align:top}.n{text-align:right;
 font-variant-numeric:tabular-nums}.bad{color:var(--bad)}.good{color:var(--good)}
 .faint{color:var(--faint)}svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;
 fill:var(--ink)}svg .faint{fill:var(--faint)}img{max-width:22rem;width:100%;border-radius:4px}
@@ -94,7 +94,7 @@ def _gates(gates: list[Gate]) -> str:
         f'<td class="{"good" if g.passed else "bad"}">{"passed" if g.passed else "missed"}'
         for g in gates
     ]
-    head = "<tr><th>gate<th>measured<th>limit<th><th>worst at<th>"
+    head = '<tr><th>gate<th class="n">measured<th class="n">limit<th><th>worst at<th>'
     return f"<table>{head}{''.join(rows)}</table>"
 
 
@@ -149,13 +149,16 @@ def _candidates(rows: list[Candidate]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
+_SPREAD_HEAD = '<tr><th><th class="n">p50<th class="n">p99<th class="n">largest'
+
+
 def _others(rows: list[ErrorRow]) -> str:
     cells = [
         f'<tr><td>{_safe(row.name)}<td class="n">{row.p50:.3g}<td class="n">{row.p99:.3g}'
         f'<td class="n">{row.max:.3g}'
         for row in rows
     ]
-    return f"<table><tr><th><th>p50<th>p99<th>largest{''.join(cells)}</table>" if rows else ""
+    return f"<table>{_SPREAD_HEAD}{''.join(cells)}</table>" if rows else ""
 
 
 def _figure(caption: str, image: UInt8) -> str:
