@@ -205,3 +205,24 @@ def test_a_clip_whose_pictures_are_garbage_is_refused(tmp_path: Path, clock: Fak
     path.write_bytes(raw)
     with pytest.raises(ConfigWrong):
         open_camera(ClipCamera("head", str(path)), clock)
+
+
+def test_a_damaged_frame_in_the_middle_ends_in_a_picture_or_in_words(tmp_path: Path) -> None:
+    """Packets whose bytes flipped: a decoder may hide it, but nothing else may come out."""
+    whole = find_clip(BIKES).read_bytes()
+    begin, end = whole.index(b"mdat") + 4, len(whole)
+    for seed, flipped in enumerate((1, 3, 400)):
+        chance = np.random.default_rng(seed)
+        raw = bytearray(whole)
+        for place in chance.integers(
+            begin + (end - begin) // 3, begin + (end - begin) // 2, flipped
+        ):
+            raw[place] ^= int(chance.integers(1, 256))
+        path = tmp_path / f"{seed}.mp4"
+        path.write_bytes(raw)
+        try:
+            shapes = {frame.rgb().shape for frame in decode(survey(path))}
+        except ConfigWrong as refused:
+            assert path.name in str(refused)
+            continue
+        assert shapes == {(272, 640, 3)}

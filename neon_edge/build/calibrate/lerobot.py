@@ -147,12 +147,19 @@ def _decoded(video: Path, times: list[tuple[float, int]], tolerance_s: float) ->
         raise ConfigWrong("a video of the dataset is not there", str(video), "download it whole")
     found: dict[int, UInt8] = {}
     waiting = list(times)
-    with load_av().open(str(video)) as container:
-        for frame in container.decode(video=0):
-            while waiting and frame.time >= waiting[0][0] - tolerance_s:
-                found[waiting.pop(0)[1]] = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-            if not waiting:
-                return found
+    av = load_av()
+    try:
+        with av.open(str(video)) as container:
+            for frame in container.decode(video=0):
+                while waiting and frame.time >= waiting[0][0] - tolerance_s:
+                    picture = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+                    found[waiting.pop(0)[1]] = picture
+                if not waiting:
+                    return found
+    except av.FFmpegError as failure:
+        raise ConfigWrong(
+            "a video of the dataset is damaged", f"{video}: {failure}", "download it again"
+        ) from failure
     raise ConfigWrong(
         "a video of the dataset ends early",
         f"{video}: nothing at {waiting[0][0]:.3f} s",

@@ -104,6 +104,18 @@ def some(count: int = 3) -> CalibrationSet:
     )
 
 
+def test_a_damaged_video_of_a_dataset_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "v3.0")
+    video = tmp_path / f"videos/{CAMERAS[0]}/chunk-000/file-000.mp4"
+    whole = video.read_bytes()
+    for broken in (b"", whole[: len(whole) // 2], b"no video at all" * 100):
+        video.write_bytes(broken)
+        with pytest.raises(ConfigWrong, match="a video of the dataset") as caught:
+            from_lerobot(tmp_path, 4, [CAMERAS[0]], seed=0)
+        assert str(video) in caught.value.facts
+        assert caught.value.fix == "download it again"
+
+
 def test_sets_that_cannot_be_calibrated_on_are_refused() -> None:
     assert checked(some(), 1, "a,b")
     bad = some()
