@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from neon_edge.engine.action_tokens import Fault
 from neon_edge.engine.spelling import SpellingEngine
 from neon_edge.heads.history import History
 from neon_edge.heads.network import HeadNetwork
@@ -40,6 +41,8 @@ class SpelledHeads:
         self._sequence = 0
         self.written = 0
         self.refused = 0
+        self.fault = Fault.NONE
+        """Of the last that was no chunk."""
         self.starved = 0
 
     def setpoint(
@@ -73,6 +76,7 @@ class SpelledHeads:
         self.written += 1
         if self._engine.fault:
             self.refused += 1
+            self.fault = self._engine.fault
             self._source = None
             return
         np.copyto(self._chunk, self._network.chunk)

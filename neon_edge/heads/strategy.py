@@ -93,6 +93,11 @@ def warnings_of(heads: Heads) -> list[str]:
             f"H = {steps}, delay d = {delay}, executed s = {executed} ticks; "
             'played as laid = "joints"'
         ]
+    if isinstance(guided, SpelledHeads) and guided.refused:
+        return [
+            f"{guided.refused} of {guided.written} times the heads wrote tokens that are no chunk, "
+            f"the last for {guided.fault.name.lower()}; the robot held until the next"
+        ]
     return []
 
 
