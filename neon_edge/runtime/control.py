@@ -105,8 +105,9 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         try:
             control_loop(ticker, stages)
             had.warnings.extend(stop_as_declared(spec.robot, ticker, stages))
-        finally:
+            # Where a bus has failed, `open_robot` does it: the failure is what must be heard of.
             robot.disable()
+        finally:
             for head in heads.heads:
                 had.warnings.extend(warnings_of(head.strategy))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
