@@ -1,14 +1,12 @@
 """What fails beside the tick costs no tick, and brings the robot to the right rung in time.
 
-Each row hurts a real run of real processes: see the fault table in the README of this folder.
+Each test hurts a real run of real processes. The whole table: `tests/bench/bench_faults.py`.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 import os
-import random
 import signal
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import numpy as np
 import pytest
 
 from neon_edge.config import load_robot
-from neon_edge.runtime.health import press_stop
 from neon_edge.runtime.rundir import sweep
 from neon_edge.safety.watch import Cause
 from neon_edge.sim.launch import start_sim, with_channels
@@ -72,46 +69,6 @@ def test_a_stopped_backbone_holds_at_the_limit_and_goes_on_when_it_does(live: Li
     assert missed(live.rows()) == 0
     report = report_of(live)
     assert report["joint_commands_received"] == report["joint_commands_sent"]
-
-
-def test_a_pressed_stop_damps_within_two_ticks_and_only_arming_leads_back(live: Live) -> None:
-    flag = live.directory / "stop.flag"
-    before = int(live.rows()[-1]["number"])
-    press_stop(flag, True)
-    live.until(Rung.DAMP)
-    rows = live.rows()
-    assert first(rows, Cause.STOP_PRESSED)["number"] <= before + 25
-    press_stop(flag, False)
-    wait_s(1)
-    assert live.rows()[-1]["rung"] == Rung.DAMP
-    live.hurt(CONTROL, signal.SIGUSR1)
-    live.until(Rung.RUN)
-    live.run.terminate()
-    assert live.end()[0] == 0
-
-
-def test_a_lost_stop_input_is_a_pressed_one(live: Live) -> None:
-    with (live.directory / "stop.flag").open("r+b") as file:
-        file.write(b"\xff")
-    assert live.until(Rung.DAMP)["cause"] == Cause.STOP_PRESSED
-
-
-def test_a_corrupted_slot_is_never_believed(live: Live) -> None:
-    live.hurt(BACKBONE, signal.SIGSTOP)
-    live.until(Rung.HOLD)
-    seen = int(live.rows()[-1]["features_ns"])
-    chance = random.Random(0)
-    with (live.directory / "features.slot").open("r+b") as file:
-        slot = mmap.mmap(file.fileno(), 0)
-        for _ in range(400):
-            place = chance.randrange(24, len(slot))
-            slot[place] = chance.randrange(256)
-            wait_s(0.002)
-        slot.close()
-    rows = live.rows()
-    assert int(rows[-1]["features_ns"]) == seen
-    assert rows[-1]["rung"] == Rung.HOLD
-    assert missed(rows) == 0
 
 
 def test_eight_killed_backbones_cost_no_tick(plans: Path, tmp_path: Path) -> None:
