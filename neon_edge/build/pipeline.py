@@ -93,7 +93,7 @@ def _placed(request: BuildRequest, source: QuantisedWeights, bundle: Path, tell:
 
 def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> Path:
     """The chosen precision's plans, or its bundle. `GateMissed` where the gate cannot be passed."""
-    from neon_edge.build.bundle import CLIP, INSTRUCTION
+    from neon_edge.build.bundle import CLIP, HEARD, INSTRUCTION
     from neon_edge.build.calibrate.clip import from_clip
     from neon_edge.build.calibrate.moments import read_moments
     from neon_edge.build.calibrate.ranges import check_ranges
@@ -107,8 +107,9 @@ def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> 
         check_ranges(request.calibration, read_manifest(bundle).backbone)
         moments = read_moments(request.calibration)
     else:
-        clip = request.clip or CLIP
-        moments = from_clip(clip, [INSTRUCTION], settings.samples, pictures, settings.seed)
+        audio = recipe.adaptor.audio
+        clip = request.clip or (CLIP if audio is None else HEARD)
+        moments = from_clip(clip, [INSTRUCTION], settings.samples, pictures, settings.seed, audio)
     kept = bundle.parent / KEPT
     work = Work(bundle, moments, settings, request.threads, kept, request.engine)
     if wanted == "auto":

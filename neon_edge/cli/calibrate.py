@@ -49,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
     directory = options.out or CALIBRATION / recipe.name
     if options.clip:
         said = options.instruction or [INSTRUCTION]
-        moments = from_clip(options.clip, said, count, pictures, seed)
+        moments = from_clip(options.clip, said, count, pictures, seed, recipe.adaptor.audio)
     else:
         moments = from_lerobot(options.lerobot, count, options.camera, seed)
     checked(moments, pictures)

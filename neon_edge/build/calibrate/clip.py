@@ -8,28 +8,44 @@ import numpy as np
 
 from neon_edge.build.calibrate.draw import draw
 from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.capture.clip import decode, find_clip, survey
+from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.types import Float32, UInt8
 
 _THUMB = 16
 
 
 def from_clip(
-    clip: str, instructions: list[str], count: int, pictures: int, seed: int
+    clip: str,
+    instructions: list[str],
+    count: int,
+    pictures: int,
+    seed: int,
+    audio: AudioGeometry | None = None,
 ) -> CalibrationSet:
-    """`count` moments of one clip; instructions take turns, cameras see different moments."""
+    """`count` moments of one clip; instructions take turns, cameras see different moments.
+
+    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the clip is mute.
+    """
     surveyed = survey(find_clip(clip))
-    motion = _motion([_thumb(frame.rgb()) for frame in decode(surveyed)])
+    seen = [(frame.at_ns, _thumb(frame.rgb())) for frame in decode(surveyed)]
+    motion = _motion([thumb for _, thumb in seen])
     places = draw(motion, ["clip"] * len(motion), count, seed)
     shift = max(1, len(motion) // (count * (pictures + 1) or 1))
     wanted = [[(place + shift * k) % len(motion) for k in range(pictures)] for place in places]
     needed = {place for row in wanted for place in row}
     pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
+    sounds = None
+    if audio is not None and places:
+        sounds = windows_of(surveyed.path, [seen[place][0] for place in places], audio)
     return CalibrationSet(
         frames=_stacked([[pool[place] for place in row] for row in wanted]),
         instructions=[instructions[i % len(instructions)] for i in range(len(places))],
         names=[f"{surveyed.path.name} frame {place}" for place in places],
         joints=np.zeros((len(places), 0), np.float32),
+        sounds=sounds,
+        rate_hz=audio.rate_hz if audio is not None else 0,
     )
 
 

@@ -27,6 +27,9 @@ class CalibrationSet:
     names: list[str]
     joints: Float32
     robot: str = ""
+    sounds: Float32 | None = None
+    """(n, samples) up to each moment, at `rate_hz`; None where nothing was recorded."""
+    rate_hz: int = 0
 
 
 def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> CalibrationSet:
@@ -44,6 +47,8 @@ def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> Calibrat
             f"frames {moments.frames.shape}, the recipe has {pictures} pictures",
             "calibrate with the recipe's cameras",
         )
+    if moments.sounds is not None and not np.isfinite(moments.sounds).all():
+        raise _wrong("sound that is not numbers", f"{moments.sounds.shape}", "record it again")
     if not np.isfinite(moments.joints).all():
         bad = [n for n, row in zip(moments.names, moments.joints, strict=True)
                if not np.isfinite(row).all()]  # fmt: skip
@@ -66,6 +71,7 @@ def write_moments(directory: Path, moments: CalibrationSet) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / FILE_NAME
     partial = path.with_name(path.name + ".part")
+    heard = {} if moments.sounds is None else {"sounds": moments.sounds}
     with partial.open("wb") as file:
         np.savez_compressed(
             file,
@@ -75,6 +81,8 @@ def write_moments(directory: Path, moments: CalibrationSet) -> str:
             names=np.array(moments.names, dtype=np.str_),
             joints=moments.joints,
             robot=np.array(moments.robot, dtype=np.str_),
+            rate_hz=np.array(moments.rate_hz),
+            **heard,
         )
     partial.replace(path)
     return sha256_file(path)
@@ -91,6 +99,8 @@ def read_moments(directory: Path) -> CalibrationSet:
                 [str(name) for name in stored["names"]],
                 stored["joints"],
                 str(stored["robot"]),
+                stored.get("sounds"),
+                int(stored["rate_hz"]) if "rate_hz" in stored else 0,
             )
     except (OSError, ValueError, KeyError, EOFError) as failure:
         raise ConfigWrong(

@@ -13,9 +13,10 @@ from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.samples import camera_frames
 from neon_edge.engine.manifest import BackboneManifest, Part
 from neon_edge.errors import ConfigWrong
+from neon_edge.features.audio import LogMel
 from neon_edge.features.preprocess import Preprocessor
 from neon_edge.features.prompt import PromptEncoder
-from neon_edge.types import Float32
+from neon_edge.types import AudioWindow, Float32
 
 Feeds = list[dict[str, Float32]]
 
@@ -25,6 +26,7 @@ def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet
     image = backbone.image
     preprocessor = Preprocessor(image)
     prompt = PromptEncoder(backbone.prompt, bundle, backbone.tokens, image.count)
+    mels = _mels(backbone, moments)
     feeds: Feeds = []
     for frames, instruction in zip(moments.frames, moments.instructions, strict=True):
         patches = np.empty((image.count * image.patches, image.patch_width), np.float32)
@@ -32,8 +34,27 @@ def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet
             rows = slice(index * image.patches, (index + 1) * image.patches)
             preprocessor.fill(frame.image, patches[rows])
         embeds, weights = (np.array(value, np.float32) for value in prompt.encode(instruction))
-        feeds.append({"patches": patches, "text_embeds": embeds, "pool_weights": weights})
+        heard = {} if mels is None else {"mel": mels[len(feeds)]}
+        feeds.append({**heard, "patches": patches, "text_embeds": embeds, "pool_weights": weights})
     return feeds
+
+
+def _mels(backbone: BackboneManifest, moments: CalibrationSet) -> Float32 | None:
+    """Spectrograms (n, mels, frames) of what was heard, where the backbone listens."""
+    audio = backbone.audio
+    if audio is None:
+        return None
+    if moments.sounds is None:
+        raise ConfigWrong(
+            "the calibration set holds no sound, and this backbone listens",
+            f"{len(moments.names)} moments without, {audio.samples / audio.rate_hz:g} s a pass",
+            "calibrate on a clip with a sound track, or set audio_seconds = 0 in the recipe",
+        )
+    mels = np.empty((len(moments.sounds), audio.mels, audio.frames), np.float32)
+    log_mel = LogMel(audio)
+    for sound, mel in zip(moments.sounds, mels, strict=True):
+        log_mel.fill(AudioWindow(sound, moments.rate_hz, 1), mel)
+    return mels
 
 
 def part_feeds(
@@ -53,9 +74,9 @@ def _shaped(part: Part, tensors: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [spec.name for spec in part.inputs if spec.name not in tensors]
     if unknown:
         raise ConfigWrong(
-            f"part {part.name!r} cannot be calibrated from pictures and words",
+            f"part {part.name!r} cannot be calibrated from pictures, words and sound",
             f"it reads {', '.join(unknown)}, which no calibration set holds",
-            "build this backbone in float, or without sound",
+            "build this backbone in float",
         )
     return {
         spec.name: tensors[spec.name].reshape(spec.shape).astype(spec.dtype, copy=False)
