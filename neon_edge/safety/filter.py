@@ -84,7 +84,6 @@ class SafetyFilter:
         self._motion.reset(measured)
         self._base.stop()
         self._previous[:] = measured
-        self._commanded_ns = now_ns
         self._driven = self._by_heads
         self._watch.start(now_ns)
         self._ladder.start(now_ns)

@@ -151,6 +151,15 @@ def test_joints_that_no_head_drives_stay_where_they_were_found() -> None:
     assert command.position[[1, 3]] == pytest.approx([-0.5, 0.25], abs=1e-6)
 
 
+def test_a_start_after_a_park_gives_the_joints_back_to_the_heads() -> None:
+    bench = Bench(driven=[0, 2])
+    bench.filter.park()
+    bench.filter.start(bench.measured, bench.now_ns)
+    for _ in range(120):
+        command = bench.tick(0.9)
+    assert command.position == pytest.approx([0.9, -0.5, 0.9, 0.25], abs=1e-6)
+
+
 def test_clipping_is_counted_by_joint() -> None:
     bench = Bench()
     bench.tick(np.array([5.0, 0.0, -9.0, 0.0], dtype=np.float32))
