@@ -46,5 +46,7 @@ class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """rtc: chunks begin at the tick they are made in, or at that of their picture."""
     tokens: Annotated[int, Meta(ge=1)] = 8
     """fast heads: tokens that a tick writes of the next chunk."""
+    diffusion: str = ""
+    """Why a head that samples by diffusion may move this real robot; empty: it may not."""
     moved: NotNegative = 0.0
     """jepa heads: how far an embedding, whose root mean square is 1, moves before it is decoded."""

@@ -48,7 +48,7 @@ class HeadNetwork:
         self.prefix_rows = manifest.prefix_rows
         """Rows that a flow was trained to continue when given."""
         self.columns = len(manifest.joint_names) + (BASE if manifest.base_velocity else 0)
-        self._check_shapes()
+        self._check_shapes(manifest)
         self._pooled = engine.inputs["pooled"]
         self._joints = engine.inputs.get("joints")
         self.chunk: Float32 = engine.outputs["chunk"][0]
@@ -67,12 +67,20 @@ class HeadNetwork:
                 )
             self.sensor(spec.name, sensors[spec.name])
 
-    def _check_shapes(self) -> None:
+    def _check_shapes(self, manifest: HeadsManifest) -> None:
         shape = self.engine.outputs["chunk"].shape
         if shape != (1, self.steps, self.columns):
             raise PlanUnfit(
                 "the heads plan does not produce what its manifest says",
                 f"chunk {shape}, manifest (1, {self.steps}, {self.columns})",
+                "build the plans again",
+            )
+        drawn = None if self._noise is None else list(self._noise.shape)
+        said = None if manifest.noise is None else manifest.noise.shape
+        if drawn != said:
+            raise PlanUnfit(
+                "the heads plan takes other noise than its manifest says",
+                f"plan {drawn or 'none'}, manifest {said or 'none'}",
                 "build the plans again",
             )
 

@@ -18,6 +18,7 @@ from neon_edge.features.slot import SlotReader
 from neon_edge.heads.strategy import refuse_backbone, warnings_of
 from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
+from neon_edge.runtime.diffusion import diffusion_warnings
 from neon_edge.runtime.headset import open_headset
 from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
@@ -92,6 +93,8 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         _let_swap(SwapIn(spec, heads, clock), stages)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
+        for plan in spec.heads:
+            had.warnings.extend(diffusion_warnings(plan.heads, plan.choice))
         stages.enabling = before.enabling if before is not None else 0
         if armed:
             stages.arm()

@@ -21,6 +21,7 @@ from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.order import Indices
 from neon_edge.heads.several import Head, SeveralHeads, driven_by, refuse_overlaps
 from neon_edge.heads.strategy import STEPPED, open_strategy
+from neon_edge.runtime.diffusion import refuse_diffusion
 from neon_edge.runtime.plans import admit, find_plans
 
 WARM_UP_RUNS = 50
@@ -93,6 +94,7 @@ def base_driver(plans: Sequence[HeadPlan], robot: RobotConfig) -> str:
 def open_head(plan: HeadPlan, robot: RobotConfig) -> Head:
     """One head on its engine, warmed up, so that no tick pays for the first run."""
     choice = plan.choice
+    refuse_diffusion(plan.heads, choice, robot.simulated)
     engine = open_heads_engine(
         Path(plan.directory),
         plan.heads,

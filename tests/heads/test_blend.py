@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neon_edge.config import load_robot
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.heads.blend import Blended, fading
 from neon_edge.heads.strategy import Heads, open_strategy
 from neon_edge.types import Features, Float32, JointState, Setpoint

@@ -1,5 +1,6 @@
 """The fresh strategy maps by name, feeds back what it must, and refuses what does not match."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -125,11 +126,32 @@ def test_a_joint_the_robot_lacks_is_refused_with_the_nearest_name() -> None:
     assert "left_knee_joint" in refused.value.facts
 
 
+def sampling() -> HeadsManifest:
+    return msgspec.structs.replace(manifest(), noise=TensorSpec("noise", [1, STEPS, 6]))
+
+
+@pytest.mark.parametrize("shape", [None, (1, STEPS, 5), (2, STEPS, 6), (STEPS, 6)])
+def test_noise_of_another_shape_is_refused(shape: tuple[int, ...] | None) -> None:
+    engine = Recording()
+    if shape is not None:
+        engine.inputs["noise"] = np.zeros(shape, np.float32)
+    with pytest.raises(PlanUnfit, match="other noise") as refused:
+        HeadNetwork(engine, sampling(), NAMES, {"imu": np.ones(9, np.float32)})
+    assert f"manifest [1, {STEPS}, 6]" in refused.value.facts
+
+
+def test_noise_that_the_manifest_does_not_know_is_refused() -> None:
+    engine = Recording()
+    engine.inputs["noise"] = np.zeros((1, STEPS, 6), np.float32)
+    with pytest.raises(PlanUnfit, match="other noise"):
+        HeadNetwork(engine, manifest(), NAMES, {"imu": np.ones(9, np.float32)})
+
+
 def test_noise_is_drawn_with_the_features_held_between_them_and_seeded() -> None:
     def drawn(seed: int) -> list[Array]:
         engine = Recording()
         engine.inputs["noise"] = np.zeros((1, STEPS, 6), np.float32)
-        network = HeadNetwork(engine, manifest(), NAMES, {"imu": np.ones(9, np.float32)}, seed)
+        network = HeadNetwork(engine, sampling(), NAMES, {"imu": np.ones(9, np.float32)}, seed)
         strategy = FreshHeads(network)
         seen = []
         for tick, sequence in enumerate((1, 1, 2, 2)):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from neon_edge.config import load_robot
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.contract import Array
 from neon_edge.engine.euler import EulerEngine
-from neon_edge.engine.manifest import HeadsManifest, Part
+from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.blend import Blended
 from neon_edge.heads.guided import GuidedHeads
@@ -76,6 +76,7 @@ def network(engine: Any) -> HeadNetwork:
         checkpoint="c", checkpoint_sha256="", backbone_id="b", backbone_hash="0" * 16,
         head_type="flow", control_mode="x", joint_names=NAMES, base_velocity=False, steps=STEPS,
         sensors=[], part=part,
+        noise=TensorSpec("noise", list(CHUNK)) if "noise" in engine.inputs else None,
     )  # fmt: skip
     return HeadNetwork(engine, manifest, NAMES, {})
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neon_edge.config import load_robot
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.blend import Blended
 from neon_edge.heads.prefix import Prefix, PrefixHeads

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neon_edge.config import load_robot
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.contract import Array
 from neon_edge.engine.manifest import HeadsManifest, Part
 from neon_edge.heads.chunk import ChunkHeads
