@@ -65,7 +65,8 @@ def measure_ranges(
             tops = [float(np.abs(sample).max()) for sample in stop.samples]
             worst = int(np.argmax(tops))
             p999 = float(np.quantile(np.abs(np.concatenate(stop.samples)), 0.999))
-            row = Range(_short(tops[worst]), _short(p999), moments.names[worst])
+            moment = moments.names[worst * len(moments.names) // len(fed)]
+            row = Range(_short(tops[worst]), _short(p999), moment)
             rows |= {f"{part.name}/{linear.name}": row for linear in stop.linears}
         kept.write_bytes(msgspec.json.encode(rows))
         found |= rows

@@ -132,16 +132,19 @@ def quantise_part(
     int8 = _matching(part.name, model, patterns or {})
     method = Method(int8, settings.rounding, settings.ranges)
     key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
-    return quantise(
+    done = quantise(
         model,
         fed,
         bits,
         Kept(work.kept, key),
         threads=work.threads,
-        seed=work.settings.seed,
+        seed=settings.seed,
         method=method,
         tell=lambda step: tell(f"{bits} {part.name}: {step}"),
     )
+    pieces = len(fed) // len(work.moments.names)
+    done.reports = [replace(report, sample=report.sample // pieces) for report in done.reports]
+    return done
 
 
 def _matching(part: str, model: onnx.ModelProto, patterns: dict[str, bool]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import onnxruntime
 
 from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.samples import camera_frames
+from neon_edge.build.streamed_feeds import streamed_feeds
 from neon_edge.engine.manifest import BackboneManifest, Part
 from neon_edge.errors import ConfigWrong
 from neon_edge.features.audio import LogMel
@@ -23,6 +24,8 @@ Feeds = list[dict[str, Float32]]
 
 def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet) -> Feeds:
     """What the host gives the first parts for every moment."""
+    if backbone.streams is not None:
+        return streamed_feeds(bundle, backbone, moments)
     image = backbone.image
     preprocessor = Preprocessor(image)
     prompt = PromptEncoder(backbone.prompt, bundle, backbone.tokens, image.count)
@@ -60,14 +63,33 @@ def _mels(backbone: BackboneManifest, moments: CalibrationSet) -> Float32 | None
 def part_feeds(
     bundle: Path, backbone: BackboneManifest, known: Feeds, threads: int
 ) -> Iterator[tuple[Part, Feeds]]:
-    """Each part and its inputs for every moment; one part's session at a time."""
-    for part in backbone.parts:
-        fed = [_shaped(part, tensors) for tensors in known]
+    """Each part and its inputs for every moment; one part's session at a time.
+
+    A vision part that takes one picture at a time has as many inputs a moment, moment by moment.
+    """
+    for number, part in enumerate(backbone.parts):
+        pieces = backbone.image.count if backbone.vision_apart and number == 0 else 1
+        fed = [
+            _shaped(part, {name: _piece(value, k, pieces) for name, value in tensors.items()})
+            for tensors in known
+            for k in range(pieces)
+        ]
         yield part, fed
         session = _session(bundle / part.onnx, threads)
         names = [spec.name for spec in part.outputs]
-        for tensors, inputs in zip(known, fed, strict=True):
-            tensors.update(zip(names, session.run(names, inputs), strict=True))
+        made = [session.run(names, inputs) for inputs in fed]
+        for row, tensors in enumerate(known):
+            several = zip(*made[row * pieces : (row + 1) * pieces], strict=True)
+            whole = (
+                values[0] if pieces == 1 else np.concatenate(values, axis=1) for values in several
+            )
+            tensors.update(zip(names, whole, strict=True))
+
+
+def _piece(value: Float32, number: int, pieces: int) -> Float32:
+    """The rows of one picture of several that pass a part one by one."""
+    rows = len(value) // pieces
+    return value if pieces == 1 else value[number * rows : (number + 1) * rows]
 
 
 def _shaped(part: Part, tensors: Mapping[str, Any]) -> dict[str, Any]:
