@@ -1,5 +1,6 @@
 """A flow head in steps: against the whole head, and its pull-back against autograd."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,36 @@ def test_heads_that_are_no_flow_are_refused_with_the_reason(tmp_path: Path, head
     with pytest.raises(ConfigWrong, match="guides the steps of a flow") as refused:
         open_heads_engine(tmp_path, heads, this_machine("onnxruntime"), guided=True)
     assert head in refused.value.facts
+
+
+@pytest.mark.slow
+def test_the_guided_parts_are_tensorrt_graphs(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    save_upstream(tmp_path, **FLOW)
+    heads = export_heads(load_checkpoint(tmp_path), tmp_path, "0" * 16)
+    assert [part.name for part in heads.guided_parts] == [
+        "heads_condition", "heads_velocity", "heads_pullback",
+    ]  # fmt: skip
+    for part in heads.guided_parts:
+        compiled = compile_part(tmp_path, part, tmp_path, "tensorrt-rtx")
+        assert (tmp_path / compiled.plan).stat().st_size > 0
+
+
+def test_what_a_checkpoint_was_trained_to_continue_reaches_the_manifest(tmp_path: Path) -> None:
+    save_upstream(tmp_path, **FLOW)
+    path = tmp_path / "action_space.json"
+    actions = json.loads(path.read_text())
+    assert load_checkpoint(tmp_path).actions.neon_edge_prefix_rows == 0
+    path.write_text(json.dumps(actions | {"neon_edge_prefix_rows": 5}))
+    assert export_heads(load_checkpoint(tmp_path), tmp_path, "0" * 16).prefix_rows == 5
+    path.write_text(json.dumps(actions | {"neon_edge_prefix_rows": 16}))
+    with pytest.raises(ConfigWrong, match="must leave rows to make"):
+        load_checkpoint(tmp_path)
+
+
+def test_only_a_flow_continues_given_rows(tmp_path: Path) -> None:
+    save_upstream(tmp_path, **{**FLOW, "action_head_type": "mlp", "use_separate_heads": False})
+    path = tmp_path / "action_space.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"neon_edge_prefix_rows": 5}))
+    with pytest.raises(ConfigWrong, match="only a flow"):
+        load_checkpoint(tmp_path)
