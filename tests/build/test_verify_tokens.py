@@ -1,4 +1,4 @@
-"""No chunk on both sides agrees, on one side it is the worst of errors, and on all it is no gate."""
+"""No chunk on both sides agrees, on one side it is the worst error, on all it is no gate."""
 
 from __future__ import annotations
 
