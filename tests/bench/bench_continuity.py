@@ -1,19 +1,18 @@
 """How smooth is each strategy where features change, and does the task succeed?
 
-    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1800] [--json]
+    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1200] [--json]
 
-A flow head is trained here on `toy_task.py` (two valid paths), exported and compiled like any
-other, and played by the runtime's own strategies at 50 Hz under backbones of four periods; a
-picture's features arrive one period after it was taken. `velocity` (rad/s) and `jerk` (rad/s3) are
-of the commands, before any limit: the worst within three ticks of a swap of features, and the worst
-anywhere. Success: past the obstacle without touching it and at the goal within 8 s. The joints
-follow a command by 80 % a tick.
+Two flow heads are trained here on `toy_task.py` (two valid paths), the second to continue given
+rows; they are exported and compiled like any other, and played by the runtime's own strategies at
+50 Hz under backbones of four periods; a picture's features arrive one period after it was taken.
+`velocity` (rad/s) and `jerk` (rad/s3) are of the commands, before any limit: the worst within three
+ticks of a swap of features, and the worst anywhere. Success: past the obstacle without touching it
+and at the goal within 8 s. The joints follow a command by 80 % a tick.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 import tempfile
@@ -28,13 +27,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from neon_edge.config import load_robot
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.engine.plan import open_heads_engine, this_machine
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.network import HeadNetwork
-from neon_edge.heads.strategy import Heads, open_strategy
-from neon_edge.types import Features, JointState, Setpoint
+from neon_edge.heads.strategy import STEPPED, Heads, open_strategy, refuse_backbone
+from neon_edge.types import Features, JointState
 from tests.bench import toy_task as toy
 
 PERIODS_MS = (89, 185, 350, 744)
@@ -42,13 +41,19 @@ TICK_NS = 20_000_000
 SECONDS = 8
 FOLLOWS = 0.8
 NEAR_SWAP = 3
-BLEND_TICKS = 5
+PREFIX_ROWS = 8
+PLAIN = "chunk, no blend"
 STRATEGIES: dict[str, dict[str, Any]] = {
+    PLAIN: {"strategy": "chunk", "blend_s": 0.0},
     "chunk": {"strategy": "chunk"},
+    "ensemble, no blend": {"strategy": "ensemble", "blend_s": 0.0},
     "ensemble": {"strategy": "ensemble"},
+    "fresh, no blend": {"strategy": "fresh", "blend_s": 0.0},
     "fresh": {"strategy": "fresh"},
+    "fresh, blend 0.4 s": {"strategy": "fresh", "blend_s": 0.4},
     "fresh, noise kept": {"strategy": "fresh", "noise": "start"},
-    "fresh, blended": {"strategy": "fresh"},
+    "prefix": {"strategy": "prefix"},
+    "rtc, no blend": {"strategy": "rtc", "blend_s": 0.0},
     "rtc at joints": {"strategy": "rtc"},
     "rtc at joints, kept": {"strategy": "rtc", "noise": "start"},
     "rtc at joints, true": {"strategy": "rtc", "jacobian": "true"},
@@ -67,48 +72,26 @@ class Episode(NamedTuple):
     success: bool
 
 
-class Blended:
-    """A candidate, not the runtime's: the jump at a swap is spread over `BLEND_TICKS`."""
-
-    def __init__(self, heads: Heads) -> None:
-        self._heads = heads
-        self.driven = heads.driven
-        self._last: Any = None
-        self._offset: Any = 0.0
-        self._sequence = self._left = 0
-
-    def setpoint(
-        self, features: Features | None, joints: JointState, at_ns: int, tick: int
-    ) -> Setpoint | None:
-        """What the heads want, and what is left of the jump."""
-        setpoint = self._heads.setpoint(features, joints, at_ns, tick)
-        if setpoint is None or features is None:
-            return None
-        if features.sequence != self._sequence and self._last is not None:
-            self._offset, self._left = self._last - setpoint.position, BLEND_TICKS
-        self._sequence = features.sequence
-        self._left = max(self._left - 1, 0)
-        self._last = setpoint.position + self._offset * np.float32(self._left / BLEND_TICKS)
-        return dataclasses.replace(setpoint, position=self._last)
-
-
 class Bench:
-    """A trained head, ready to be played by any strategy."""
+    """Trained heads, ready to be played by any strategy."""
 
     def __init__(self, directory: Path, rounds: int) -> None:
         self._directory = directory
-        self._checkpoint, self._manifest = toy.trained(directory, rounds, seed=0)
-        actions = self._checkpoint.actions
+        checkpoint, self._manifest = toy.trained(directory / "plain", rounds, seed=0)
+        _, self._prefixed = toy.trained(directory / "prefixed", rounds, 0, PREFIX_ROWS)
+        actions = checkpoint.actions
         self._middle = np.array(actions.middle, np.float32)
         self._half = np.array(actions.half_range, np.float32)
 
     def open(self, choice: dict[str, Any], seed: int) -> Heads:
         """The runtime's strategy on the runtime's engine."""
-        heads: HeadsManifest = self._manifest
         chosen = HeadsChoice(**choice, seed=seed)
-        guided = chosen.strategy == "rtc"
+        prefixed = chosen.strategy == "prefix"
+        heads: HeadsManifest = self._prefixed if prefixed else self._manifest
+        directory = self._directory / ("prefixed" if prefixed else "plain")
+        guided = chosen.strategy in STEPPED
         machine = this_machine("onnxruntime")
-        engine = open_heads_engine(self._directory, heads, machine, guided=guided)
+        engine = open_heads_engine(directory, heads, machine, guided=guided)
         kept = chosen.noise == "start"
         network = HeadNetwork(engine, heads, heads.joint_names, {}, seed, keep_noise=kept)
         robot = load_robot("sim")
@@ -118,8 +101,6 @@ class Bench:
     def play(self, name: str, period_ms: int, seed: int) -> Episode:
         """One episode. Raises `ConfigWrong` where the strategy refuses."""
         heads = self.open(STRATEGIES[name], seed)
-        if name.endswith("blended"):
-            heads = Blended(heads)
         random = np.random.default_rng(seed)
         obstacle = random.uniform(*toy.OBSTACLES)
         views = toy.picture(np.full(SECONDS * 1000 // period_ms + 2, obstacle), random)
@@ -133,6 +114,8 @@ class Bench:
             if arrived and (features is None or arrived != features.sequence):
                 taken_ns = (arrived - 1) * period_ms * 1_000_000
                 features = Features(views[arrived], taken_ns, now_ns, arrived, tick)
+                if not swaps:
+                    refuse_backbone(heads, features, 1e9 / TICK_NS)
                 swaps.append(tick)
             state = JointState(position, position * 0, position * 0, np.ones(len(position), int))
             setpoint = heads.setpoint(features, state, now_ns, tick)
@@ -176,9 +159,9 @@ def beats(rows: list[dict[str, Any]]) -> list[str]:
     said = []
     for period in PERIODS_MS:
         here = {each["strategy"]: each for each in rows if each["period_ms"] == period}
-        plain = here["chunk"]
+        plain = here[PLAIN]
         for name, each in here.items():
-            if not name.startswith(("fresh", "rtc")):
+            if name == PLAIN:
                 continue
             if "refused" in each:
                 said.append(f"{period} ms, {name}: refused, {each['refused']}")
@@ -215,7 +198,7 @@ def main() -> None:
     """Train, play, print."""
     parser = argparse.ArgumentParser(description="Continuity of every strategy.")
     parser.add_argument("--episodes", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=1800, help="of training")
+    parser.add_argument("--rounds", type=int, default=1200, help="of training")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(1)

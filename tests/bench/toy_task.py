@@ -8,16 +8,18 @@ Demonstrations choose the side by a coin.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neon_edge.build.heads import export_heads
 from neon_edge.checkpoint import Checkpoint, load_checkpoint
+from neon_edge.checkpoint.actions import FILE_NAME as ACTIONS
 from neon_edge.checkpoint.networks.flow import FlowHead
 from neon_edge.checkpoint.networks.heads import NeonHeads
 from neon_edge.engine.manifest import HeadsManifest
@@ -32,6 +34,8 @@ WIDE, HIGH = 0.1, 0.25
 """Half the obstacle, along joints 0 and 1."""
 BLUR = 0.02
 """Standard deviation of the obstacle's place in one picture."""
+RATE, BATCH = 2e-3, 256
+"""Of training."""
 FLOW = {
     "control_mode": "aerial_nav",
     "include_locomotion": False,
@@ -77,18 +81,41 @@ def demonstrations(
     return picture(obstacle, random), joints, chunks
 
 
+def pass_through(head: FlowHead, offset: float = 3.0) -> None:
+    """Start the head from a velocity of minus its state: most of what a flow does is remove noise.
+
+    relu²((b + x)/r) - relu²((b - x)/r) = 4bx/r²: pairs of a layer with norm and ReLU² are linear.
+    """
+    first, last = head.action_proj[0], head.out_proj
+    assert isinstance(first, nn.Linear)
+    flat, share = first.in_features, min(1.0, 2 * first.in_features / first.out_features)
+    gain = (offset**2 + 1) * share / (4 * offset)
+    eye = torch.eye(flat)
+    with torch.no_grad():
+        first.weight[:flat], first.weight[flat : 2 * flat] = eye, -eye
+        first.bias[: 2 * flat] = offset
+        last.weight[:, :flat] -= gain * eye
+        last.weight[:, flat : 2 * flat] += gain * eye
+
+
 def train(checkpoint: Checkpoint, rounds: int, seed: int) -> Checkpoint:
-    """The same checkpoint with heads that know the task; rectified flow, arXiv 2209.03003."""
+    """The same checkpoint with heads that know the task; rectified flow, arXiv 2209.03003.
+
+    A checkpoint that says so is trained to continue given rows, arXiv 2512.05964.
+    """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     heads = NeonHeads(checkpoint.config, checkpoint.actions, picture=32)
     head = heads.action_head
     assert isinstance(head, FlowHead)
-    optimiser = torch.optim.Adam(heads.parameters(), 2e-3)
-    fading = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, rounds)
-    columns = len(checkpoint.columns)
+    pass_through(head)
+    optimiser = torch.optim.Adam(heads.parameters(), RATE)
+    fading = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, rounds, pct_start=0.1)
+    columns, most = len(checkpoint.columns), checkpoint.actions.neon_edge_prefix_rows
     for _ in range(rounds):
-        loss = flow_loss(heads, head, *demonstrations(256, checkpoint.steps, columns, random))
+        shown = demonstrations(BATCH, checkpoint.steps, columns, random)
+        given = random.integers(0, most + 1, BATCH) if most else np.zeros(BATCH, int)
+        loss = flow_loss(heads, head, *shown, given)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -96,24 +123,39 @@ def train(checkpoint: Checkpoint, rounds: int, seed: int) -> Checkpoint:
     return dataclasses.replace(checkpoint, module=heads.eval().requires_grad_(False))
 
 
-def flow_loss(heads: NeonHeads, head: FlowHead, pooled: Any, joints: Any, chunks: Any) -> Tensor:
-    """At the times of the Euler steps, in the latent before the tanh."""
+def flow_loss(
+    heads: NeonHeads, head: FlowHead, pooled: Any, joints: Any, chunks: Any, given: Any
+) -> Tensor:
+    """At the times of the Euler steps, in the latent before the tanh.
+
+    The first `given` (count,) rows of each chunk stay clean and are not judged.
+    """
     raw = torch.from_numpy(joints) * heads.half_range + heads.middle
     features = heads.fused(torch.from_numpy(pooled), raw)
     wanted = torch.atanh(torch.from_numpy(chunks)).reshape(len(pooled), -1)
     noise = torch.randn_like(wanted)
+    rows = torch.arange(chunks.shape[1])[:, None].expand(chunks.shape[1:]).reshape(-1)
+    made_rows = (rows >= torch.from_numpy(given)[:, None]).float()
     losses = []
     for at, part in enumerate(torch.arange(len(pooled)).chunk(head.denoise_steps)):
         time = at / head.denoise_steps
-        x = (1 - time) * noise[part] + time * wanted[part]
-        made = head.velocity(x, time, features[part], None)
-        losses.append((made - (wanted - noise)[part]).square().mean())
+        judged = made_rows[part]
+        noisy = (1 - time) * noise[part] + time * wanted[part]
+        x = judged * noisy + (1 - judged) * wanted[part]
+        wrong = head.velocity(x, time, features[part], None) - (wanted - noise)[part]
+        losses.append((wrong.square() * judged).sum() / judged.sum())
     return torch.stack(losses).mean()
 
 
-def trained(directory: Path, rounds: int, seed: int) -> tuple[Checkpoint, HeadsManifest]:
+def trained(
+    directory: Path, rounds: int, seed: int, prefix_rows: int = 0
+) -> tuple[Checkpoint, HeadsManifest]:
     """Checkpoint and compiled plans in `directory`."""
     save_upstream(directory, **FLOW)
+    if prefix_rows:
+        actions = json.loads((directory / ACTIONS).read_text())
+        actions["neon_edge_prefix_rows"] = prefix_rows
+        (directory / ACTIONS).write_text(json.dumps(actions))
     checkpoint = train(load_checkpoint(directory), rounds, seed)
     heads = export_heads(checkpoint, directory, "0" * 16)
     plans = [compile_part(directory, part, directory, "onnxruntime") for part in heads.parts]
