@@ -1,0 +1,78 @@
+"""The table of what building recipes takes: one row a recipe, kept across interruptions."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "size_table.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("size_table", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def facts(name: str, **more: Any) -> dict[str, Any]:
+    steps = [
+        {"name": "embedding table", "s": 10.0, "gib": 2.5, "load": 1.0},
+        {"name": "export vision", "s": 20.0, "gib": 3.0, "load": 2.0},
+        {"name": "export decoder_0_5", "s": 31.0, "gib": 5.25, "load": 4.0},
+        {"name": "compile vision", "s": 7.0, "gib": 4.5, "load": 3.0},
+        {"name": "compile decoder_0_5", "s": 5.0, "gib": 3.5, "load": 3.0},
+    ]
+    return {
+        "recipe": name,
+        "precision": "fp16",
+        "parameters": 3_750_000_000,
+        "tokens": 160,
+        "bundle": 7_500_000_000,
+        "plans": 6_900_000_000,
+        "steps": steps,
+        **more,
+    }
+
+
+def test_times_are_summed_and_peaks_are_the_highest(script: ModuleType) -> None:
+    rows = script.table([facts("b"), facts("a")]).splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["`a`", "`b`"]
+    for wanted in ("3.75 B", "160", "7.5 GB", "61 s", "5.2 GiB", "12 s", "4.5 GiB", "6.9 GB"):
+        assert f"| {wanted} " in rows[2], wanted
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_the_error_at_full_depth_stands_in_its_columns(script: ModuleType) -> None:
+    measured = facts("a", error={"cosine lost": 1.5e-6, "relative": 2.1e-3})
+    rows = script.table([measured]).splitlines()
+    assert "| 1.5e-06 | 2.1e-03 |" in rows[2]
+    assert rows[2].count("|") == rows[0].count("|")
+
+
+def test_what_was_measured_is_not_measured_again(
+    script: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = SCRIPT.parents[1] / "engines" / "qwen_vl_tiny"
+    (tmp_path / "qwen_vl_tiny.json").write_text(json.dumps(facts("qwen_vl_tiny")))
+    asked: list[str] = []
+    monkeypatch.setattr(script, "measure", lambda name, _: asked.append(name))
+    monkeypatch.setattr(sys, "argv", ["size_table", str(recipe), "--directory", str(tmp_path)])
+    assert script.main() == 0
+    assert asked == []
+    assert "`qwen_vl_tiny`" in capsys.readouterr().out
+    (tmp_path / "qwen_vl_tiny.json").unlink()
+    assert script.main() == 0
+    assert asked == [str(recipe)]
