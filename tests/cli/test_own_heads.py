@@ -32,7 +32,7 @@ CASES: dict[str, tuple[Any, int, HeadsChoice]] = {
         150,
         HeadsChoice(strategy="chunk", tokens=6),
     ),
-    "jepa": (jepa_config(hidden=96, **TINY), 150, HeadsChoice(moved=0.05)),
+    "jepa": (jepa_config(hidden=96, **TINY), 100, HeadsChoice(moved=0.05)),
 }
 
 
@@ -67,7 +67,7 @@ def test_trained_here_it_is_built_gated_and_moves_the_robot(tmp_path: Path, head
     robot = msgspec.structs.replace(load_robot("sim"), heads=choice)
     file = write_robot(tmp_path / "robot.toml", robot)
     run = neon_edge(
-        "run", "--robot", str(file), "--engines", str(out / "current"), "--seconds", "4", "--json"
+        "run", "--robot", str(file), "--engines", str(out / "current"), "--seconds", "3", "--json"
     )
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)
