@@ -131,12 +131,6 @@ class Axes:
         state.torque[joint] = sign * torque
         state.received_ns[joint] = now_ns
 
-    def store_whole(self, state: JointState, at_joint: Float64, now_ns: int) -> None:
-        """Put every joint's column of (3, n): position, velocity, torque, into `state`."""
-        span = self.span
-        state.position[span], state.velocity[span], state.torque[span] = at_joint
-        state.received_ns[span] = now_ns
-
     def store_all(
         self,
         state: JointState,

@@ -9,20 +9,17 @@ import numpy as np
 from neon_edge.clock import Clock
 from neon_edge.transport.can import CanSocket
 from neon_edge.transport.can_block import (
-    CAPACITY,
     HIGHEST_STANDARD,
     Frames,
     Outgoing,
     heads_of,
 )
 from neon_edge.transport.can_chain import UNKNOWN_FAULT, CanChain
-from neon_edge.transport.chain import Float64, JointCounters, Placed, Places
+from neon_edge.transport.chain import JointCounters, Placed, Places
 from neon_edge.transport.damiao_dialect import DamiaoDialect
 from neon_edge.transport.protocol.damiao import Condition
-from neon_edge.transport.protocol.damiao_batch import CommandBatch, Words
-from neon_edge.types import JointCommand, JointState, UInt8
-
-ALL = slice(None)
+from neon_edge.transport.protocol.damiao_batch import ALL_BUT_POSITION, CONDITION, CommandBatch
+from neon_edge.types import JointCommand, JointState
 
 
 class DamiaoBlockChain(CanChain):
@@ -44,16 +41,15 @@ class DamiaoBlockChain(CanChain):
         self._place: Places = np.full(HIGHEST_STANDARD + 1, -1, np.intp)
         self._place[[motor.feedback_id for motor in motors]] = range(len(motors))
         self._heads = heads_of([motor.feedback_id for motor in motors])
-        self._well = np.full(CAPACITY, Condition.ENABLED, np.uint64).tobytes()
         self._told = b""
-        self._words: Words = np.zeros(len(motors), np.uint64)
-        self._mounted = self._batch.mounted(self._axes.sign, self._axes.offset)
-        self._joint: Float64 = np.zeros((3, len(motors)))
+        self._rests: list[int] = []
+        self._mounted = self._batch.mounted(self._axes.signs, self._axes.offsets)
+        self._position = [0.0] * len(motors)
 
     def enable(self) -> None:
         """Switch on, and hold the pose just measured."""
         super().enable()
-        self._joint[0] = self._axes.joint_positions(self._held)
+        self._position[:] = self._axes.joint_positions(self._held).tolist()
 
     def read(self, state: JointState) -> None:
         """Take in the frames that have arrived. What is no plain frame is no feedback."""
@@ -62,53 +58,59 @@ class DamiaoBlockChain(CanChain):
         while not over:
             words, frames, over = self._socket.receive_block(self._heads)
             if words is not None:
-                self._hear_all(words.astype(np.uint64), state, now_ns)
+                self._hear_all(words.tolist(), state, now_ns)
             elif len(frames):
                 self._hear_some(frames, state, now_ns)
 
-    def _hear_all(self, words: Words, state: JointState, now_ns: int) -> None:
+    def _hear_all(self, words: list[int], state: JointState, now_ns: int) -> None:
         """Every motor once and in order, as it is nearly always."""
-        self._joint, conditions = self._mounted.states(words, ALL)
-        self._axes.store_whole(state, self._joint, now_ns)
+        self._position, velocity, torque = self._mounted.states(words)
+        span = self._axes.span
+        state.position[span], state.velocity[span] = self._position, velocity
+        state.torque[span], state.received_ns[span] = torque, now_ns
         self._awaited[:] = False
-        self._counters.received[self._axes.span] += 1
-        self._counters.faults[self._axes.span] = self._faults(conditions)
+        self._counters.received[span] += 1
+        self._counters.faults[span] = self._faults(words)
 
     def _hear_some(self, frames: Frames, state: JointState, now_ns: int) -> None:
         """Some motors, in any order, or one of them twice: of its answers the last counts."""
         places = self._place[frames["id"]]
         ours = places >= 0
-        places, words = places[ours], frames["data"][ours].astype(np.uint64)
-        states, conditions = self._mounted.states(words, places)
+        places, words = places[ours], frames["data"][ours].tolist()
+        position, velocity, torque = self._mounted.some_states(words, places.tolist())
+        for place, at in zip(places.tolist(), position, strict=True):
+            self._position[place] = at
         joints = self._axes.index[places]
-        self._joint[:, places] = states
-        state.position[joints], state.velocity[joints], state.torque[joints] = states
-        state.received_ns[joints] = now_ns
+        state.position[joints], state.velocity[joints] = position, velocity
+        state.torque[joints], state.received_ns[joints] = torque, now_ns
         self._awaited[places] = False
         np.add.at(self._counters.received, joints, 1)
-        self._counters.faults[joints] = self._faults(conditions)
+        self._counters.faults[joints] = self._faults(words)
 
-    def _faults(self, conditions: Words) -> UInt8 | int:
-        if not self._enabled or conditions.tobytes() == self._well[: conditions.nbytes]:
+    def _faults(self, words: list[int]) -> list[int] | int:
+        if not self._enabled or not words:
             return 0
-        told = np.where(conditions == Condition.DISABLED, UNKNOWN_FAULT, conditions)
-        return np.where(conditions == Condition.ENABLED, 0, told).astype(np.uint8)
+        # The condition is on top: where the least and the greatest are well, all are.
+        if min(words) >> CONDITION == max(words) >> CONDITION == Condition.ENABLED:
+            return 0
+        conditions = [word >> CONDITION for word in words]
+        return [0 if c == Condition.ENABLED else c or UNKNOWN_FAULT for c in conditions]
 
     def _command(self, command: JointCommand) -> int:
         told = command.kp.tobytes() + command.kd.tobytes()
         told += command.velocity.tobytes() + command.torque.tobytes()
-        same = told == self._told
-        if not (
-            same and self._batch.moved(self._words, self._axes.motor_positions(command.position))
-        ):
+        goals = command.position[self._axes.span].tolist()
+        words = self._mounted.words(self._rests, goals) if told == self._told else None
+        if words is None:
             # Until it has gone through whole, the next one must as well.
             self._told = b""
-            self._words = self._batch.words(self._rows.fill(command, self._positions))
+            words = self._batch.words(self._rows.fill(command, self._positions)).tolist()
+            self._rests = [word & ALL_BUT_POSITION for word in words]
             self._told = told
-        self._outgoing.words[:] = self._words
+        self._outgoing.words[:] = words
         return self._socket.send_block(self._outgoing)
 
     def _positions(self) -> list[float]:
         axes = self._axes
-        positions: list[float] = (axes.sign * self._joint[0] + axes.offset).tolist()
-        return positions
+        mounted = zip(axes.signs, self._position, axes.offsets, strict=True)
+        return [sign * position + offset for sign, position, offset in mounted]

@@ -23,7 +23,7 @@ from neon_edge.transport.damiao_block import DamiaoBlockChain
 from neon_edge.transport.damiao_dialect import DamiaoDialect
 from neon_edge.transport.exchange import CanExchange
 from neon_edge.transport.protocol.damiao import Condition, Feedback, Ranges, encode_feedback
-from neon_edge.transport.protocol.damiao_batch import CommandBatch
+from neon_edge.transport.protocol.damiao_batch import ALL_BUT_POSITION, CommandBatch
 from neon_edge.transport.protocol.socketcan import decode_frame, encode_frame
 from neon_edge.types import BusFrame, JointState, Rung
 from tests.transport.drive import command
@@ -248,26 +248,35 @@ def test_heads_tell_frames_apart() -> None:
 
 
 @given(
-    st.lists(st.floats(-12.5, 12.5), min_size=N, max_size=N),
-    st.lists(st.floats(-12.5, 12.5), min_size=N, max_size=N),
+    st.lists(st.floats(-12, 12), min_size=N, max_size=N),
+    st.lists(st.floats(-12.3, 12.3), min_size=N, max_size=N),
 )
-def test_moved_words_are_those_made_whole(before: list[float], after: list[float]) -> None:
+def test_words_by_joint_are_those_of_the_batch(before: list[float], after: list[float]) -> None:
     batch = CommandBatch([RANGES] * N)
+    signs, offsets = [1.0, -1.0, 1.0, -1.0, 1.0], [0.0, 0.05, -0.1, 0.0, 0.1]
     rows = np.zeros((5, N))
     rows[2], rows[3], rows[4] = 40.0, 1.0, -3.0
     rows[0] = before
-    words = batch.words(rows)
-    rows[0] = after
-    if batch.moved(words, np.array(after)):
-        assert words.tolist() == batch.words(rows).tolist()
-    else:
-        assert max(after) == pytest.approx(12.5)
+    rests = [word & ALL_BUT_POSITION for word in batch.words(rows).tolist()]
+    rows[0] = np.array(signs) * after + np.array(offsets)
+    assert batch.mounted(signs, offsets).words(rests, after) == batch.words(rows).tolist()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 12.51, -12.51, 12.5])
-def test_what_must_be_looked_at_whole_moves_nothing(bad: float) -> None:
+def test_what_must_be_looked_at_whole_is_left_to_the_batch(bad: float) -> None:
+    mounted = CommandBatch([RANGES] * N).mounted([1.0] * N, [0.0] * N)
+    assert mounted.words([0] * N, [0.1, bad, 0.2, 0.3, 0.4]) is None
+    assert mounted.words([0] * N, [0.1, -12.5, 0.2, 0.3, 0.4]) is not None
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=N, max_size=N))
+def test_states_by_joint_are_those_of_the_batch(words: list[int]) -> None:
     batch = CommandBatch([RANGES] * N)
-    words = batch.words(np.zeros((5, N)))
-    kept = words.copy()
-    assert not batch.moved(words, np.array([0.1, bad, 0.2, 0.3, 0.4]))
-    assert words.tolist() == kept.tolist()
+    signs, offsets = [1.0, -1.0, 1.0, -1.0, 1.0], [0.0, 0.05, -0.1, 0.0, 0.1]
+    payloads = [word.to_bytes(8, "big") for word in words]
+    wanted, _ = batch.decode(payloads, range(N))
+    found = batch.mounted(signs, offsets).states(words)
+    for k, (position, velocity, torque) in enumerate(wanted):
+        assert found[0][k] == pytest.approx(signs[k] * (position - offsets[k]), abs=1e-12)
+        assert found[1][k] == pytest.approx(signs[k] * velocity, abs=1e-12)
+        assert found[2][k] == pytest.approx(signs[k] * torque, abs=1e-12)
