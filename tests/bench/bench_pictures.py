@@ -1,4 +1,4 @@
-"""Pictures to patches against the processor of transformers, in turns, one thread each, in CPU time.
+"""Pictures to patches against the processor of transformers, in turns, one thread, in CPU time.
 
     python tests/bench/bench_pictures.py [--rounds N] [--json]
 
