@@ -10,6 +10,7 @@ Upstream cuts the sequence at `max_seq_len`, video first: see `Budget`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -119,15 +120,44 @@ class Fusion(Struct, frozen=True, forbid_unknown_fields=True):
     max_seq_len: int = 512
     budget: Budget | None = None
 
-    @property
-    def width(self) -> int:
-        """Of the pooled features."""
-        return self.hidden_size
+
+class LowRank(Struct, frozen=True, forbid_unknown_fields=True):
+    """TRIBE v2's own fusion, at its `low_rank_head`, in place of upstream's.
+
+    facebookresearch/tribev2 `tribev2/model.py`, `tribev2/grids/defaults.py`. Its sequence is steps
+    of time, one vector a modality and step: groups of layers, each a mean, side by side.
+    """
+
+    hidden_size: int = 1152
+    """A third of it is each modality's."""
+    num_layers: int = 8
+    num_heads: int = 8
+    max_seq_len: int = 1024
+    head_width: int = 2048
+    steps: int = 8
+    """In one sequence, of half a second each (`video_hz` = 2)."""
+    depths: tuple[float, ...] = (0.5, 0.75, 1.0)
+    """Bounds of the groups of layers, as fractions of an encoder's depth (`layers_to_use`)."""
 
     @property
-    def over(self) -> FusionKind:
-        """What its sequence is made of."""
-        return "tokens"
+    def groups(self) -> int:
+        """Vectors of each encoder that stand side by side."""
+        return len(self.depths) - 1
+
+    def bounds(self, layers: int) -> list[tuple[int, int]]:
+        """Each group's first hidden state and the one behind its last, of `layers` + 1.
+
+        neuralset `extractors/base.py`, `_aggregate_layers`, "group_mean".
+        """
+        cuts = [int(depth * layers) for depth in self.depths]
+        cuts[-1] += 1
+        if any(low >= high for low, high in pairwise(cuts)):
+            raise ConfigWrong(
+                "a group of layers is empty",
+                f"depths {self.depths} of {layers} layers",
+                "use depths further apart, or an encoder with more layers",
+            )
+        return list(pairwise(cuts))
 
 
 class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,10 +166,22 @@ class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     video: VideoEncoder
     audio: AudioEncoder
     text: TextEncoder
-    fusion: Fusion
+    fusion: Fusion = Fusion()
+    low_rank: LowRank | None = None
+    """With it, `fusion` is not used."""
     rates: Rates = Rates()
     sources: dict[str, Published] = {}
     """Where each encoder is published: video, audio, text."""
+
+    @property
+    def pooled_width(self) -> int:
+        """Of the pooled features."""
+        return self.fusion.hidden_size if self.low_rank is None else self.low_rank.head_width
+
+    @property
+    def over(self) -> FusionKind:
+        """What the fusion's sequence is made of."""
+        return "tokens" if self.low_rank is None else "steps"
 
     @property
     def made(self) -> dict[str, int]:
@@ -156,13 +198,17 @@ class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises `ConfigWrong` where a budget asks for more than there is.
         """
+        if self.low_rank is not None:
+            return {name: list(range(self.low_rank.steps)) for name in MODALITIES}
         if self.fusion.budget is None:
             return _cut(self.made, self.fusion.max_seq_len)
         return _spread(self.made, self.fusion.budget, self.fusion.max_seq_len)
 
     def lost(self) -> list[str]:
         """What the cut takes from the heads, a line a modality; to be said at every build."""
-        lines = []
+        lines: list[str] = []
+        if self.low_rank is not None:
+            return lines
         for name, places in self.kept().items():
             made = self.made[name]
             if not places:

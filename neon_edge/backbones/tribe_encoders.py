@@ -37,7 +37,32 @@ class PatchEmbed(nn.Module):
         return linear(patches, self.kernel, self.bias).unsqueeze(0)
 
 
-class VideoPart(nn.Module):
+class EncoderPart(nn.Module):
+    """A run of an encoder's layers over hidden states (1, tokens, width)."""
+
+    layers: nn.ModuleList
+
+    def enter(self, given: Tensor) -> Tensor:
+        """What stands ahead of the first layer of this run."""
+        return given
+
+    def advance(self, layer: Any, hidden: Tensor) -> Tensor:
+        """One layer."""
+        raise NotImplementedError
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """What stands behind the last layer of this run."""
+        return hidden
+
+    def forward(self, given: Tensor) -> Tensor:
+        """The whole run."""
+        hidden = self.enter(given)
+        for layer in self.layers:
+            hidden = self.advance(layer, hidden)
+        return self.leave(hidden)
+
+
+class VideoPart(EncoderPart):
     """A run of V-JEPA2's layers over (1, tokens, width), the norm behind the last.
 
     The first run takes patches (tokens, patch_width).
@@ -46,7 +71,7 @@ class VideoPart(nn.Module):
     def __init__(self, embed: nn.Module, layers: list[Any], norm: Any, video: VideoEncoder) -> None:
         super().__init__()
         self.embed = embed
-        self.layer = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(layers)
         self.layernorm = norm
         self.cos: Tensor
         self.sin: Tensor
@@ -54,12 +79,17 @@ class VideoPart(nn.Module):
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Embed, attend over the whole window, norm: what this run has of them."""
-        hidden = self.embed(hidden)
-        for layer in cast("list[Any]", self.layer):
-            hidden = hidden + self._attend(layer.attention, layer.norm1(hidden))
-            hidden = hidden + layer.mlp(layer.norm2(hidden))
+    def enter(self, given: Tensor) -> Tensor:
+        """Patches are embedded ahead of the very first layer."""
+        return cast("Tensor", self.embed(given))
+
+    def advance(self, layer: Any, hidden: Tensor) -> Tensor:
+        """Attend over the whole window."""
+        hidden = hidden + self._attend(layer.attention, layer.norm1(hidden))
+        return hidden + cast("Tensor", layer.mlp(layer.norm2(hidden)))
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """Norm, behind the very last."""
         return cast("Tensor", self.layernorm(hidden))
 
     def _attend(self, attention: Any, hidden: Tensor) -> Tensor:
@@ -96,7 +126,7 @@ def _three_axes(video: VideoEncoder) -> tuple[Tensor, Tensor]:
     return whole.cos(), whole.sin()
 
 
-class AudioPart(nn.Module):
+class AudioPart(EncoderPart):
     """A run of conformer blocks over (1, tokens, width); the first takes rows of features."""
 
     def __init__(self, projection: Any, layers: list[Any], audio: AudioEncoder) -> None:
@@ -110,17 +140,20 @@ class AudioPart(nn.Module):
         self.distance: Tensor
         self.register_buffer("distance", (distance + audio.left_positions)[None, None])
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Project rows where this run is the first, then block after block."""
-        if self.feature_projection is not None:
-            hidden, _ = self.feature_projection(hidden)
-        for layer in cast("list[Any]", self.layers):
-            hidden = hidden + 0.5 * layer.ffn1(layer.ffn1_layer_norm(hidden))
-            hidden = hidden + self._attend(layer.self_attn, layer.self_attn_layer_norm(hidden))
-            hidden = hidden + layer.conv_module(hidden)
-            hidden = hidden + 0.5 * layer.ffn2(layer.ffn2_layer_norm(hidden))
-            hidden = layer.final_layer_norm(hidden)
-        return hidden
+    def enter(self, given: Tensor) -> Tensor:
+        """Rows are projected ahead of the very first block."""
+        if self.feature_projection is None:
+            return given
+        hidden, _ = self.feature_projection(given)
+        return cast("Tensor", hidden)
+
+    def advance(self, layer: Any, hidden: Tensor) -> Tensor:
+        """One conformer block."""
+        hidden = hidden + 0.5 * layer.ffn1(layer.ffn1_layer_norm(hidden))
+        hidden = hidden + self._attend(layer.self_attn, layer.self_attn_layer_norm(hidden))
+        hidden = hidden + layer.conv_module(hidden)
+        hidden = hidden + 0.5 * layer.ffn2(layer.ffn2_layer_norm(hidden))
+        return cast("Tensor", layer.final_layer_norm(hidden))
 
     def _attend(self, attention: Any, hidden: Tensor) -> Tensor:
         split = (*hidden.shape[:2], attention.num_heads, attention.head_size)
@@ -139,7 +172,7 @@ class AudioPart(nn.Module):
         return cast("Tensor", attention.linear_out(mixed.flatten(2)))
 
 
-class TextPart(nn.Module):
+class TextPart(EncoderPart):
     """A run of LLaMA's layers over hidden states (1, tokens, width), the norm behind the last."""
 
     def __init__(self, layers: list[Any], norm: Any, rotary: Any, tokens: int) -> None:
@@ -156,16 +189,18 @@ class TextPart(nn.Module):
         self.register_buffer("sin", sin)
         self.register_buffer("mask", torch.full((tokens, tokens), never).triu(1)[None, None])
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Layer after layer."""
-        for layer in self.layers:
-            hidden = layer(
-                hidden, attention_mask=self.mask, position_embeddings=(self.cos, self.sin)
-            )
+    def advance(self, layer: Any, hidden: Tensor) -> Tensor:
+        """One layer under the causal mask."""
+        turns = (self.cos, self.sin)
+        made = layer(hidden, attention_mask=self.mask, position_embeddings=turns)
+        return cast("Tensor", made)
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """Norm, behind the very last."""
         return cast("Tensor", self.norm(hidden))
 
 
-def video_part(video: VideoEncoder, run: tuple[int, int], source: TensorSource) -> nn.Module:
+def video_part(video: VideoEncoder, run: tuple[int, int], source: TensorSource) -> EncoderPart:
     """Layers `run[0]` up to, not including, `run[1]`; the predictor is left out."""
     with torch.device("meta"):
         encoder = modeling_vjepa2.VJEPA2Encoder(video_config(video))
@@ -179,7 +214,7 @@ def video_part(video: VideoEncoder, run: tuple[int, int], source: TensorSource) 
     return VideoPart(embed, layers, norm, video).eval()
 
 
-def audio_part(audio: AudioEncoder, run: tuple[int, int], source: TensorSource) -> nn.Module:
+def audio_part(audio: AudioEncoder, run: tuple[int, int], source: TensorSource) -> EncoderPart:
     """Blocks `run[0]` up to, not including, `run[1]`, the projection ahead of the first."""
     with torch.device("meta"):
         model = modeling_wav2vec2_bert.Wav2Vec2BertModel(audio_config(audio))
@@ -191,7 +226,7 @@ def audio_part(audio: AudioEncoder, run: tuple[int, int], source: TensorSource) 
     return AudioPart(projection, layers, audio).eval()
 
 
-def text_part(text: TextEncoder, run: tuple[int, int], source: TensorSource) -> nn.Module:
+def text_part(text: TextEncoder, run: tuple[int, int], source: TensorSource) -> EncoderPart:
     """Layers `run[0]` up to, not including, `run[1]`, with their weights."""
     config = text_config(text)
     with torch.device("meta"):

@@ -70,7 +70,7 @@ class Tribe:
     @property
     def width(self) -> int:
         """The fusion's."""
-        return self.config.fusion.width
+        return self.config.pooled_width
 
     @property
     def vocabulary(self) -> int:
@@ -109,7 +109,7 @@ class Tribe:
     def streams(self) -> Streams:
         """What the host runs apart."""
         kept = {name: len(self._kept[name]) for name in MODALITIES}
-        return Streams(self.config.rates, kept, self.config.fusion.over)
+        return Streams(self.config.rates, kept, self.config.over)
 
     @property
     def template(self) -> Template:

@@ -14,13 +14,15 @@ from transformers.models.wav2vec2_bert import modeling_wav2vec2_bert
 from neon_edge.backbones.tribe import TribeConfig
 from neon_edge.backbones.tribe_configs import audio_config, text_config, video_config
 from neon_edge.backbones.tribe_fusion import fusion_shapes
+from neon_edge.backbones.tribe_low_rank import low_rank_shapes
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def tensors(config: TribeConfig, kept: Sequence[str]) -> Shapes:
     """Every tensor that is read, by prefixed name; nothing of a modality that is cut away."""
-    found = {f"fusion.{name}": shape for name, shape in fusion_shapes(config).items()}
+    fused = fusion_shapes(config) if config.low_rank is None else low_rank_shapes(config)
+    found = {f"fusion.{name}": shape for name, shape in fused.items()}
     with torch.device("meta"):
         if "video" in kept:
             video = modeling_vjepa2.VJEPA2Encoder(video_config(config.video))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from neon_edge.backbones.contract import PartPlan, TensorSource
 from neon_edge.backbones.tribe import (
     MODALITIES,
     AudioEncoder,
+    LowRank,
     TextEncoder,
     TribeConfig,
     VideoEncoder,
@@ -21,6 +22,8 @@ Run = tuple[int, int]
 
 def encoder_parts(config: TribeConfig) -> dict[str, list[PartPlan]]:
     """The graphs of every modality that reaches the fusion, in the order they run."""
+    if config.low_rank is not None:
+        return stepped_parts(config, config.low_rank)
     kept = config.kept()
     plans = {
         "video": video_parts(config.video),
@@ -74,6 +77,78 @@ def _runs(
     return plans
 
 
+def stepped_parts(config: TribeConfig, fusion: LowRank) -> dict[str, list[PartPlan]]:
+    """The same runs of layers, giving steps: video and text one a pass, audio a whole window's."""
+    plain = {
+        "video": video_parts(config.video),
+        "audio": audio_parts(config.audio),
+        "text": text_parts(config.text),
+    }
+    steps = {"video": 1, "audio": fusion.steps, "text": 1}
+    found: dict[str, list[PartPlan]] = {}
+    for name, plans in plain.items():
+        encoder: VideoEncoder | AudioEncoder | TextEncoder = getattr(config, name)
+        found[name], first = [], 0
+        for plan in plans:
+            last = min(first + (encoder.layers_per_part or encoder.num_layers), encoder.num_layers)
+            stepped = _Stepped(name, encoder, fusion, steps[name], (first, last))
+            found[name].append(stepped.plan(plan))
+            first = last
+    return found
+
+
+class _Stepped(NamedTuple):
+    """One run of one encoder, on its way to steps."""
+
+    name: str
+    encoder: VideoEncoder | AudioEncoder | TextEncoder
+    fusion: LowRank
+    steps: int
+    run: Run
+
+    def plan(self, plain: PartPlan) -> PartPlan:
+        """`plain`, with sums that pass through it."""
+        inputs, outputs = list(plain.inputs), list(plain.outputs)
+        (first, last), width = self.run, self.encoder.hidden_size
+        if self.name == "text":
+            inputs.append(TensorSpec("text_weights", [1, self.encoder.tokens]))
+        shape = [1, self.fusion.groups, self.steps, width]
+        if first:
+            inputs.append(TensorSpec(f"{self.name}_sums_{first}", shape))
+        if last == self.encoder.num_layers:
+            flat = [1, self.steps, self.fusion.groups * width]
+            outputs = [TensorSpec(f"{self.name}_steps", flat)]
+        else:
+            outputs.append(TensorSpec(f"{self.name}_sums_{last}", shape))
+        return PartPlan(plain.name, inputs, outputs, partial(_stepped, self, plain.module))
+
+
+def _stepped(stepped: _Stepped, module: Callable[[TensorSource], Any], source: TensorSource) -> Any:
+    from neon_edge.backbones.tribe_steps import SteppedPart
+
+    layers = stepped.encoder.num_layers
+    groups = stepped.fusion.bounds(layers)
+    normed = stepped.name != "video"
+    part = SteppedPart(module(source), stepped.run, layers, groups, stepped.steps, normed)
+    return part.eval()
+
+
+def low_rank_plan(config: TribeConfig, fusion: LowRank) -> PartPlan:
+    """Steps of every modality, and which are there → pooled (1, head_width)."""
+    from neon_edge.backbones.tribe_low_rank import ORDER, low_rank_part
+
+    inputs = [
+        TensorSpec(f"{name}_steps", [1, fusion.steps, fusion.groups * config.widths[name]])
+        for name in ORDER
+    ]
+    return PartPlan(
+        "fusion",
+        [*inputs, TensorSpec("present", [1, len(ORDER)])],
+        [TensorSpec("pooled", [1, fusion.head_width])],
+        partial(low_rank_part, config),
+    )
+
+
 def fusion_part(config: TribeConfig) -> PartPlan:
     """Features of every modality that is kept, and how its tokens weigh → pooled (1, hidden_size).
 
@@ -82,6 +157,8 @@ def fusion_part(config: TribeConfig) -> PartPlan:
     """
     from neon_edge.backbones import tribe_fusion as network
 
+    if config.low_rank is not None:
+        return low_rank_plan(config, config.low_rank)
     kept = config.kept()
     inputs = [
         TensorSpec(f"{name}_features", [1, config.made[name], config.widths[name]])

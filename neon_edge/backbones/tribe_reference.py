@@ -24,6 +24,7 @@ from neon_edge.backbones.tribe import MODALITIES, TribeConfig
 from neon_edge.backbones.tribe_clip import clip_pixels
 from neon_edge.backbones.tribe_configs import audio_config, text_config, video_config
 from neon_edge.backbones.tribe_fusion import FusionPart, upstream_name
+from neon_edge.backbones.tribe_steps_reference import steps_pooled
 from neon_edge.types import Float32, UInt8
 
 RATE_HZ = 16000
@@ -35,14 +36,6 @@ class TribeReference:
     def __init__(self, config: TribeConfig, source: TensorSource) -> None:
         self._config = config
         self._kept = config.kept()
-        with torch.device("meta"):
-            self._fusion = FusionPart(config)
-        state = {
-            name: source.tensor("fusion." + upstream_name(name))
-            for name, _ in self._fusion.named_parameters()
-        }
-        self._fusion.load_state_dict(state, strict=False, assign=True)
-        self._fusion.eval().requires_grad_(False)
         self._source = source
         self._made: dict[str, nn.Module] = {}
         self._told: dict[tuple[int, ...], Tensor] = {}
@@ -51,10 +44,34 @@ class TribeReference:
         self, pictures: Sequence[UInt8], token_ids: Sequence[int], sound: Float32 | None = None
     ) -> Float32:
         """Pooled features (width,); silence without `sound` is upstream's missing modality."""
-        features = self.features(pictures, token_ids, sound)
         with torch.no_grad():
-            pooled: Float32 = self._fused(features)[0].numpy()
+            if self._config.low_rank is None:
+                made = self._fused(self.features(pictures, token_ids, sound))
+            else:
+                states = self._states(pictures, token_ids, sound)
+                made = steps_pooled(self._config, self._config.low_rank, states, self._source)
+        pooled: Float32 = made[0].numpy()
         return pooled
+
+    def _states(
+        self, pictures: Sequence[UInt8], token_ids: Sequence[int], sound: Float32 | None
+    ) -> dict[str, list[Tensor]]:
+        """Every hidden state of every encoder, as transformers hands them out; none of silence."""
+        video = self._encoder("video", self._video)
+        pixels = torch.from_numpy(clip_pixels(pictures, self._config.video.crop_size))[None]
+        seen = [video.embeddings(pixels)]
+        for layer in video.layer:
+            seen.append(layer(seen[-1], None)[0])
+        found = {"video": seen}
+        asked = {"output_hidden_states": True}
+        if sound is not None:
+            rows = SeamlessM4TFeatureExtractor()(sound, sampling_rate=RATE_HZ, return_tensors="pt")
+            heard = self._encoder("audio", self._audio)(rows["input_features"], **asked)
+            found["audio"] = list(heard.hidden_states)
+        ids = torch.tensor([list(token_ids)])
+        read = self._encoder("text", self._text)(ids, use_cache=False, **asked)
+        found["text"] = list(read.hidden_states)
+        return found
 
     def features(
         self,
@@ -138,9 +155,19 @@ class TribeReference:
         streamed: nn.Module = stream(module, lambda name: self._source.tensor(prefix + name))
         return streamed
 
+    def _upstreams(self) -> Any:
+        with torch.device("meta"):
+            part = FusionPart(self._config)
+        state = {
+            name: self._source.tensor("fusion." + upstream_name(name))
+            for name, _ in part.named_parameters()
+        }
+        part.load_state_dict(state, strict=False, assign=True)
+        return part.requires_grad_(False)
+
     def _fused(self, features: dict[str, Tensor]) -> Tensor:
         """Upstream's order: project, cut, name, place, attend, norm, mean over all tokens."""
-        part = self._fusion
+        part = self._encoder("fusion", self._upstreams)
         pieces = []
         for name, tokens in features.items():
             net: Any = part.projectors[name]

@@ -231,7 +231,9 @@ def _scale_ahead(graph: ir.Graph) -> None:
         assert queries is not None
         scaled = ir.Node("", "Mul", [queries, scale], num_outputs=1, name=f"{node.name}_ahead")
         made = scaled.outputs[0]
-        made.name, made.type, made.shape = f"{node.name}_ahead", queries.type, queries.shape
+        made.name, made.shape = f"{node.name}_ahead", queries.shape
+        # A type of its own: that of the queries may yet become half.
+        made.type = ir.TensorType(queries.dtype or ir.DataType.FLOAT)
         product.prepend(scaled)
         product.replace_input_with(0, made)
         node.outputs[0].replace_all_uses_with(product.outputs[0])

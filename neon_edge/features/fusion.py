@@ -56,9 +56,7 @@ class TokenFusion:
         if not self._text:
             return
         pool = self._engine.inputs["pool_weights"]
-        counts = np.ones(pool.size, np.float32)
-        counts[pool.size - self._text :] = weights[0, : self._text] > 0
-        pool[0] = counts / counts.sum()
+        np.copyto(pool, pool_weights(pool.size, self._text, weights))
 
     def run(self) -> None:
         """One pass."""
@@ -66,6 +64,58 @@ class TokenFusion:
         self._engine.wait()
 
 
+def pool_weights(tokens: int, text: int, told: Float32) -> Float32:
+    """(1, tokens) that sum to one, the last `text` of them zero where `told` (1, n) is."""
+    counts = np.ones((1, tokens), np.float32)
+    if text:
+        counts[:, tokens - text :] = told[:, :text] > 0
+    counts /= counts.sum()
+    return counts
+
+
+class StepFusion:
+    """TRIBE v2's: half seconds. Video's come one a pass and roll; sound brings its whole window.
+
+    A modality that is missing is zeros behind its projector, as TRIBE v2's modality dropout makes
+    it (facebookresearch/tribev2 `tribev2/model.py`, `aggregate_features`).
+    """
+
+    _ORDER = ("text", "audio", "video")
+
+    def __init__(self, streams: Streams, engine: Engine) -> None:
+        self._engine = engine
+        for buffer in engine.inputs.values():
+            buffer[:] = 0.0
+
+    def put(self, name: str, made: Mapping[str, Array]) -> None:
+        """New steps. What comes first stands for all the steps before it."""
+        steps, new = self._engine.inputs[f"{name}_steps"], made[f"{name}_steps"]
+        if name == "video" and self._there(name):
+            steps[:, :-1] = steps[:, 1:].copy()
+            steps[:, -1:] = new
+        else:
+            steps[:] = new
+        self._mark(name, 1.0)
+
+    def drop(self, name: str) -> None:
+        """It is not there, and what it showed is forgotten."""
+        self._mark(name, 0.0)
+
+    def told(self, weights: Float32) -> None:
+        """Padding was left out where the text was read."""
+
+    def run(self) -> None:
+        """One pass."""
+        self._engine.start()
+        self._engine.wait()
+
+    def _there(self, name: str) -> bool:
+        return bool(self._engine.inputs["present"][0, self._ORDER.index(name)])
+
+    def _mark(self, name: str, present: float) -> None:
+        self._engine.inputs["present"][0, self._ORDER.index(name)] = present
+
+
 def open_fusion(streams: Streams, engine: Engine) -> Fusion:
     """The one that `streams` names."""
-    return TokenFusion(streams, engine)
+    return (TokenFusion if streams.fusion == "tokens" else StepFusion)(streams, engine)

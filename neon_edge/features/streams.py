@@ -29,11 +29,15 @@ _HOSTED = {"video": "video_patches", "audio": "audio_rows", "text": "text_embeds
 
 
 class Branch:
-    """One encoder's parts in their order. `ran` counts its passes."""
+    """One encoder's parts in their order. `ran` counts its passes.
+
+    `weights` are the buffers of how a text's tokens weigh, where it is read as steps.
+    """
 
     def __init__(self, engines: list[Engine], hosted: str) -> None:
         self._engines = engines
         self.input: Array = engines[0].inputs[hosted]
+        self.weights = [e.inputs["text_weights"] for e in engines if "text_weights" in e.inputs]
         self.ran = 0
 
     def run(self) -> dict[str, Array]:
@@ -89,7 +93,10 @@ class StreamedBackbone:
         """
         if self._prompt is not None:
             rows, weights = self._prompt.encode(text)
-            np.copyto(self.branches["text"].input, rows)
+            branch = self.branches["text"]
+            np.copyto(branch.input, rows)
+            for steps in branch.weights:
+                np.copyto(steps, weights)
             self._fusion.told(weights)
             self._due.add("text")
         self.instruction_id = instruction_id(text)
@@ -119,6 +126,9 @@ class StreamedBackbone:
         if "video" not in self.branches:
             return
         whole = len(frames) > 1
+        if whole:
+            # Another moment altogether: nothing of the one before stands beside it.
+            self._fusion.drop("video")
         if self._clip.see(frames) and (whole or self._is_due("video", self._clip.newest_ns)):
             self._clip.fill(self.branches["video"].input)
             self._encode("video", self._clip.newest_ns)
