@@ -26,7 +26,7 @@ class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """fresh: every tick on fresh joint state. chunk: replay. ensemble: mean of overlapping ones.
     rtc: chunks guided so that each continues the last; flow heads only. prefix: chunks given the
     first rows of the last; flow heads that were trained with them only."""
-    blend_s: Annotated[float, Meta(ge=0, le=2)] = 0.2
+    blend_s: Annotated[float, Meta(ge=0, le=2)] = 0.4
     """What a swap of features adds to the setpoint is taken back over this time; 0 jumps."""
     decay: NotNegative = 0.01
     """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""

@@ -50,7 +50,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "ensemble": {"strategy": "ensemble"},
     "fresh, no blend": {"strategy": "fresh", "blend_s": 0.0},
     "fresh": {"strategy": "fresh"},
-    "fresh, blend 0.4 s": {"strategy": "fresh", "blend_s": 0.4},
+    "fresh, blend 0.2 s": {"strategy": "fresh", "blend_s": 0.2},
     "fresh, noise kept": {"strategy": "fresh", "noise": "start"},
     "prefix": {"strategy": "prefix"},
     "rtc, no blend": {"strategy": "rtc", "blend_s": 0.0},
