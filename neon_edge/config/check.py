@@ -7,7 +7,8 @@ import math
 
 from neon_edge.config.heads import BASE
 from neon_edge.config.motors import needs_opt_in
-from neon_edge.config.robot import Joint, RobotConfig, SafetyLimits
+from neon_edge.config.robot import CanBus, Joint, RobotConfig, SafetyLimits
+from neon_edge.config.stopping import CanBeat
 from neon_edge.errors import ConfigWrong
 
 LONGEST_DELAY_S = 0.2
@@ -25,6 +26,7 @@ def check_robot(robot: RobotConfig) -> None:
     _ordered(robot.safety)
     _base(robot)
     _park(robot)
+    _heartbeat(robot)
     period_ms = 1e3 / robot.rate_hz
     for key in ("head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"):
         if getattr(robot.safety, key) < 2 * period_ms:
@@ -158,6 +160,18 @@ def _ordered(safety: SafetyLimits) -> None:
                 f"safety.{lower} = {getattr(safety, lower)}, {upper} = {getattr(safety, upper)}",
                 f"{lower} must be below {upper}",
             )
+
+
+def _heartbeat(robot: RobotConfig) -> None:
+    if not isinstance(robot.heartbeat, CanBeat):
+        return
+    buses = [bus.name for bus in robot.buses if isinstance(bus, CanBus)]
+    if robot.heartbeat.bus not in buses:
+        raise ConfigWrong(
+            f"the heartbeat is to go out on {robot.heartbeat.bus!r}, which is no CAN bus here",
+            f"CAN buses: {', '.join(buses) or 'none'}",
+            "name one of them, or choose another kind of heartbeat",
+        )
 
 
 def _park(robot: RobotConfig) -> None:

@@ -10,7 +10,7 @@ from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.motors import Motor, NotNegative, Positive
 from neon_edge.config.senses import Senses
-from neon_edge.config.stopping import Park
+from neon_edge.config.stopping import Heartbeat, Park, StopInput
 
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
@@ -205,6 +205,10 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
     """Time to take the robot's weight before the torque goes off."""
     park: Park | None = None
+    stop_input: StopInput | None = None
+    """The e-stop's contact, normally closed: what opens it, or loses it, damps the robot."""
+    heartbeat: Heartbeat | None = None
+    """Tells an external relay, tick by tick, that the robot is armed and well."""
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
     heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()

@@ -20,9 +20,9 @@ from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.diffusion import diffusion_warnings
 from neon_edge.runtime.headset import open_headset
-from neon_edge.runtime.health import HealthWatch, StopFlag
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
 from neon_edge.runtime.observed import Observer
+from neon_edge.runtime.outside import open_pulse, pulse_warnings, watch_health
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
@@ -87,8 +87,9 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         limit = None if seconds is None else round(seconds * spec.robot.rate_hz)
         ticker = Ticker(spec.robot.rate_hz, clock, limit)
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
-        health = HealthWatch(robot.counters, StopFlag(spec.stop_flag), round(spec.robot.rate_hz))
+        health = watch_health(spec, robot, clock, opened)
         stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
+        stages.pulse = open_pulse(spec.robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
         _let_swap(SwapIn(spec, heads, clock), stages)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
@@ -96,14 +97,12 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         for plan in spec.heads:
             had.warnings.extend(diffusion_warnings(plan.heads, plan.choice))
         stages.enabling = before.enabling if before is not None else 0
-        if armed:
-            stages.arm()
+        if armed and not health.stop_pressed:
+            stages.arm_or_raise()
         else:
             safety.disarm()
             if observer is not None:
                 observer.disarmed(measured, at_ns)
-        if stages.refused is not None:
-            raise stages.refused
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))
         try:
             control_loop(ticker, stages)
@@ -113,6 +112,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         finally:
             for head in heads.heads:
                 had.warnings.extend(warnings_of(head.strategy))
+            had.warnings.extend(pulse_warnings(stages.pulse))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 

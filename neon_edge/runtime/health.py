@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -38,12 +40,23 @@ class StopFlag:
         return self._map[0] != STOP_CLEAR
 
 
-class HealthWatch:
-    """Counters of the transport → one `Health`, over a sliding window of ticks."""
+class Pressable(Protocol):
+    """Something that may stop the robot."""
 
-    def __init__(self, counters: JointCounters, stop: StopFlag, window: int) -> None:
+    @property
+    def pressed(self) -> bool:
+        """Whether it must stop now."""
+
+
+class HealthWatch:
+    """Counters of the transport → one `Health`, over a sliding window of ticks.
+
+    `stops` are all that may stop the robot: each is looked at, every time.
+    """
+
+    def __init__(self, counters: JointCounters, stops: Sequence[Pressable], window: int) -> None:
         self._counters = counters
-        self._stop = stop
+        self._stops = stops
         self._missing = np.zeros(window, dtype=np.int64)
         self._asked = np.zeros(window, dtype=np.int64)
         self._place = 0
@@ -61,5 +74,10 @@ class HealthWatch:
         health.bus_missing = missed_since / asked_since if asked_since > 0 else 0.0
         faulty = int(counters.faults.argmax())
         health.faulty_joint = faulty if counters.faults[faulty] else -1
-        health.stop_pressed = self._stop.pressed
+        health.stop_pressed = self.stop_pressed
         return health
+
+    @property
+    def stop_pressed(self) -> bool:
+        """Whether any stop is pressed now."""
+        return any([stop.pressed for stop in self._stops])

@@ -7,7 +7,7 @@ from typing import Literal
 
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
-from neon_edge.errors import NeonEdgeError
+from neon_edge.errors import DeviceMissing, NeonEdgeError
 from neon_edge.features.slot import SlotReader
 from neon_edge.heads.strategy import Heads
 from neon_edge.runtime.health import HealthWatch
@@ -16,6 +16,7 @@ from neon_edge.runtime.observed import Kind, Observer
 from neon_edge.runtime.parking import Parking
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
+from neon_edge.transport.heartbeat import Pulse
 from neon_edge.transport.robot import Robot
 from neon_edge.types import Features, Health, JointCommand, JointState, Setpoint
 
@@ -53,6 +54,8 @@ class RobotStages:
         self.parking: Parking | None = None
         """The way to where the robot is left, once it is under way."""
         self._joints: JointState | None = None
+        self.pulse: Pulse | None = None
+        """The heartbeat that an external relay listens to."""
         self.arming = False
         """Set from a signal: a person wants the robot to move again."""
         self.enabling = 0
@@ -104,7 +107,10 @@ class RobotStages:
 
     def write(self, command: JointCommand) -> int:
         """Send it; joint commands sent."""
-        return self._robot.write(command)
+        sent = self._robot.write(command)
+        if self.pulse is not None:
+            self.pulse.tick(command.rung)
+        return sent
 
     def record(self, tick: Tick, joints: JointState, command: JointCommand, sent: int) -> None:
         """Keep this tick's row."""
@@ -161,6 +167,12 @@ class RobotStages:
             return True
         return self.parking.ended(self._safety.now.rung, self._joints)
 
+    def arm_or_raise(self) -> None:
+        """Arm at the start of a run: there is nothing to stay on. Raises what `arm` keeps."""
+        self.arm()
+        if self.refused is not None:
+            raise self.refused
+
     def arm(self) -> None:
         """Torque on where it stands, and a ramp from there. Between ticks: it may cost some.
 
@@ -168,6 +180,12 @@ class RobotStages:
         """
         sent = int(self._robot.counters.sent.sum())
         try:
+            if self._health.stop_pressed:
+                raise DeviceMissing(
+                    "the e-stop is pressed, or its input is lost",
+                    "the robot stays as it is",
+                    "release it, then arm: neon-edge arm",
+                )
             measured, at_ns = self._robot.enable(), self._clock.now_ns()
             self._safety.start(measured, at_ns)
         except NeonEdgeError as failure:

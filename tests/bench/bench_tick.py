@@ -134,7 +134,7 @@ def run_ours(robot: RobotConfig, heads: Heads, width: int, directory: Path, tick
 
         publish()
         safety = SafetyFilter(robot, heads.driven)
-        health = HealthWatch(body.counters, StopFlag(directory / "stop"), round(robot.rate_hz))
+        health = HealthWatch(body.counters, [StopFlag(directory / "stop")], round(robot.rate_hz))
         stages = RobotStages(body, slot, heads, safety, health, ring, clock)
         enter_real_time()
         safety.start(body.enable(), clock.now_ns())

@@ -239,8 +239,8 @@ def full_disk(bed: Bed) -> Outcome:
     resource.prlimit(bed.live.run.pid, resource.RLIMIT_FSIZE, (limit, limit))
     wait_s(4)
     outcome = Outcome("disk full while recording", 0, "run", None, None, 0, "", "")
-    if bed.rows()[-1]["rung"] != Rung.RUN:
-        outcome.wrong = "the robot does not run"
+    if bed.rows()[-1]["rung"] > Rung.SCALE:
+        outcome.wrong = "the robot does not move"
     outcome = settled(bed, outcome)
     bed.live.run.terminate()
     code, _, said = bed.live.end()
@@ -322,7 +322,7 @@ def killed_supervisor(bed: Bed, seconds: float = 2.0) -> Outcome:
     joints = len(bed.robot.joints)
     if arrived < joints * (ticks - 2) or ticks < seconds / 2 * bed.robot.rate_hz:
         outcome.wrong = f"{arrived} commands arrived in {ticks} ticks"
-    if rows[-1]["rung"] != Rung.RUN:
+    if rows[-1]["rung"] > Rung.SCALE:
         outcome.wrong = f"stands on {Rung(int(rows[-1]['rung'])).name.lower()}"
     outcome.motors, outcome.recovery = bed.motors(), "nothing to recover: it goes on"
     return outcome

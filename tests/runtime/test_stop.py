@@ -13,7 +13,7 @@ import pytest
 from neon_edge.clock import FakeClock
 from neon_edge.config import RobotConfig, load_robot
 from neon_edge.config.check import check_robot
-from neon_edge.config.stopping import Park
+from neon_edge.config.stopping import CanBeat, Park
 from neon_edge.errors import ConfigWrong
 from neon_edge.runtime.loop import Ticker
 from neon_edge.runtime.observed import Kind, observed_fields
@@ -105,6 +105,12 @@ def test_a_pose_to_park_in_is_checked() -> None:
     ):
         with pytest.raises(ConfigWrong, match=words):
             check_robot(wrong)
+
+
+def test_a_heartbeat_needs_a_bus_that_is_there() -> None:
+    check_robot(msgspec.structs.replace(bench_robot(), heartbeat=CanBeat(bus="b", id=0x700)))
+    with pytest.raises(ConfigWrong, match="no CAN bus here"):
+        check_robot(msgspec.structs.replace(bench_robot(), heartbeat=CanBeat(bus="c", id=0x700)))
 
 
 @pytest.mark.slow
