@@ -110,11 +110,17 @@ def inline_robot(
     clock = again.clock if again else FakeClock()
     start = None if pose is None else np.array(pose, np.float64)
     body = again.body if again else Body(config, clock.now_ns(), start)
+    with inline_buses(body, clock) as buses, open_robot(config, clock) as robot:
+        yield Inline(robot, body, clock, buses, config)
+
+
+@contextmanager
+def inline_buses(body: Body, clock: FakeClock) -> Iterator[dict[str, InlineBus]]:
+    """Whoever opens a robot's bus in here is given one of these; gives those that were."""
     buses: dict[str, InlineBus] = {}
 
     def open_inline(bus: Bus, _: Clock) -> InlineBus:
         return buses.setdefault(bus.name, InlineBus(bus, body.buses[bus.name], clock))
 
-    opened = mock.patch("neon_edge.transport.robot.open_bus", open_inline)
-    with opened, open_robot(config, clock) as robot:
-        yield Inline(robot, body, clock, buses, config)
+    with mock.patch("neon_edge.transport.robot.open_bus", open_inline):
+        yield buses
