@@ -28,7 +28,6 @@ from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
-from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.requests import Answer, Reply
 from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
