@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from neon_edge.build.samples import Samples, camera_frames, read_samples
 from neon_edge.build.verify_diffusion import undenoised
 from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
+from neon_edge.build.verify_units import column_gates, columns_of
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.files import sha256_file
@@ -33,7 +34,6 @@ from neon_edge.types import AudioWindow, Float32, UInt8
 
 ROWS_HZ = 50
 """The rate at which rows of a chunk follow one another on a robot."""
-BASE_NAMES = ("base vx (m/s)", "base vy (m/s)", "base omega (rad/s)")
 
 
 def verify_plans(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> list[Gate]:
@@ -87,8 +87,8 @@ def measured(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> Mea
     gates = [
         *_pooled_gates(pooled, samples, limits),
         *more,
-        _joint_gate("heads alone", alone, wanted, limits.joint_rad, manifest.heads),
-        _joint_gate("backbone and heads", whole, wanted, limits.joint_rad, manifest.heads),
+        *column_gates("heads alone", alone, wanted, limits.joint_rad, manifest.heads),
+        *column_gates("backbone and heads", whole, wanted, limits.joint_rad, manifest.heads),
     ]
     rows = error_rows(whole, wanted, manifest.heads)
     if limits.joint_p99_rad > 0:
@@ -129,14 +129,13 @@ def _worst_frames(found: Float32, wanted: Float32, samples: Samples) -> dict[str
 
 def error_rows(found: Float32, wanted: Float32, heads: HeadsManifest) -> list[ErrorRow]:
     """(samples, steps, action) twice → the error of every joint, rad (m/s, rad/s for the base)."""
-    columns = [*heads.joint_names, *(BASE_NAMES if heads.base_velocity else ())]
-    errors = found - wanted
-    return [_joint_row(name, errors[:, :, column]) for column, name in enumerate(columns)]
+    columns, errors = columns_of(heads).items(), found - wanted
+    return [_column_row(name, unit, errors[:, :, at]) for at, (name, unit) in enumerate(columns)]
 
 
-def _joint_row(name: str, errors: Float32) -> ErrorRow:
-    if name in BASE_NAMES:
-        return _spread(name, np.abs(errors), "")
+def _column_row(name: str, unit: str, errors: Float32) -> ErrorRow:
+    if unit != "rad":
+        return _spread(name, np.abs(errors), unit)
     row = _spread(name, np.abs(errors), "rad")
     if errors.shape[1] < 2:
         return row
@@ -212,13 +211,6 @@ def _chunks(heads: Engine, samples: Samples, pooled: Float32) -> Float32:
         heads.wait()
         chunks[row] = heads.outputs["chunk"][0]
     return chunks
-
-
-def _joint_gate(
-    name: str, found: Float32, wanted: Float32, limit: float, heads: HeadsManifest
-) -> Gate:
-    columns = [*heads.joint_names, *(BASE_NAMES if heads.base_velocity else ())]
-    return _gate(name, np.abs(found - wanted).max(axis=(0, 1)), limit, "rad", columns)
 
 
 def _noise_gate(name: str, found: Float32, samples: Samples, limits: Verification) -> Gate:

@@ -14,7 +14,7 @@ from neon_edge.config import load_robot
 from neon_edge.config.robot import RobotConfig
 from neon_edge.profile.observe import Beside, alone
 from neon_edge.runtime.metrics import about, served
-from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.report import RunReport, with_received
 from neon_edge.runtime.rundir import RunDirectory
 from neon_edge.runtime.supervisor import Supervisor, prepare
 from neon_edge.sim.launch import Simulation, start_sim, with_channels
@@ -72,7 +72,7 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace, beside: Beside = 
             return report
         enabling = supervisor.enabling
         received = body.settled(report.joint_commands_sent + enabling) - enabling
-        return msgspec.structs.replace(report, joint_commands_received=received)
+        return with_received(report, received, body.base_taken(report.base_commands_sent))
 
 
 def _draw(status: str) -> None:

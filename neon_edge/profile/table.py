@@ -49,9 +49,17 @@ def summary_line(report: RunReport) -> str:
         f"{report.ticks} ticks at {report.rate_hz:.2f} Hz · {report.missed} missed · "
         f"{report.clipped} clipped · {report.scaled} scaled · {report.stale} held{_why(report)} · "
         f"features {report.features_hz:.1f} Hz · "
-        f"{report.joint_commands_sent} joint commands sent{motors}"
+        f"{report.joint_commands_sent} joint commands sent{motors}{_base(report)}"
     )
     return "\n".join([line, *(f"warning: {warning}" for warning in report.warnings)])
+
+
+def _base(report: RunReport) -> str:
+    if not report.base_commands_sent:
+        return ""
+    taken = report.base_commands_received
+    told = "" if taken is None else f", {taken} taken"
+    return f" · {report.base_commands_sent} base velocities sent{told}"
 
 
 def _why(report: RunReport) -> str:

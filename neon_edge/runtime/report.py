@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from neon_edge.safety.watch import Cause
 from neon_edge.telemetry.stats import percentiles, rate_hz
@@ -68,6 +68,12 @@ class RunReport(Struct, frozen=True):
     warnings: list[str]
     base_commands_received: int | None = None
     """By an emulated controller; null where it is real, or there is none."""
+
+
+def with_received(report: RunReport, joints: int, base: int) -> RunReport:
+    """The same run, and what emulated motors and an emulated base counted of it."""
+    taken = base if report.base_commands_sent else None
+    return structs.replace(report, joint_commands_received=joints, base_commands_received=taken)
 
 
 def spread(values: npt.NDArray[np.float64]) -> Spread:

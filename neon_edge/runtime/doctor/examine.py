@@ -18,6 +18,7 @@ def examine(machine: Machine, subject: RobotConfig | None) -> Iterator[Check]:
     yield from host.disk(robot.plans_of(subject) if subject else None)
     if subject is not None:
         yield from robot.plans(subject)
+        yield from robot.heads(subject)
         yield from wires.buses(subject, machine)
         yield from load.bus_load(subject)
         yield from robot.watchdogs(subject)

@@ -10,6 +10,7 @@ from neon_edge.config import RobotConfig
 from neon_edge.engine.plan import check_plan_file
 from neon_edge.errors import NeonEdgeError
 from neon_edge.runtime.doctor.check import Check
+from neon_edge.runtime.headset import admit_heads, base_driver, drives, undriven
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.transport.robot import open_robot
 
@@ -45,6 +46,52 @@ def plans(robot: RobotConfig) -> Iterator[Check]:
         yield failed("plan files", failure)
         return
     yield Check("plan files", "ok", f"{len(parts)} unchanged since they were built")
+
+
+def heads(robot: RobotConfig) -> Iterator[Check]:
+    """Who drives what: a head a row, what nobody drives, and where base velocities go."""
+    try:
+        directory = find_plans(robot.engines)
+        found = admit_heads(robot, directory, admit(directory, robot))
+    except NeonEdgeError as failure:
+        yield failed("heads", failure)
+        return
+    for plan in found:
+        joints, base = drives(plan, robot)
+        what = f"{len(joints)} joints" + (" and the base" if base else "")
+        yield Check(f"head {plan.name}", "ok", f"{plan.heads.head_type} drives {what}")
+    still = undriven(found, robot)
+    if still:
+        yield Check("undriven joints", "ok", f"hold their pose: {', '.join(still)}")
+    yield from _base(robot, base_driver(found, robot))
+
+
+def _base(robot: RobotConfig, driver: str) -> Iterator[Check]:
+    if robot.base is None and driver:
+        yield Check(
+            "base velocity",
+            "warning",
+            f"head {driver!r} gives one, and it goes nowhere",
+            "add [base] to the robot file, or accept it",
+        )
+    if robot.base is None:
+        return
+    limits = " · ".join(
+        f"{fastest:g} {unit}, {change:g} {unit}/s"
+        for fastest, change, unit in zip(
+            robot.base_velocity_limits,
+            robot.base_acceleration,
+            ("m/s", "m/s", "rad/s"),
+            strict=True,
+        )
+    )
+    yield Check(
+        "base velocity",
+        "ok" if driver else "warning",
+        f"to {robot.base.channel}, from {driver or 'no head: it stands'}; {limits}; "
+        f"stops {robot.base.watchdog_ms} ms behind our last word",
+        "" if driver else "use a checkpoint with locomotion, or remove [base]",
+    )
 
 
 def watchdogs(robot: RobotConfig) -> Iterator[Check]:
