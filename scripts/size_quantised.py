@@ -5,8 +5,9 @@
 
 Exports the backbone, then, part by part: calibrates on 16 moments of the clip that tests use,
 quantises, compiles for SM86 under TensorRT-RTX in a process of its own, and holds the plan's size
-against what the format promises. Stops with 75 behind the first part that ends after `--minutes`;
-the same command goes on there. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout.
+against what the format promises. Stops with 75 behind the first layer that ends after `--minutes`;
+the same command goes on there. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout; CPU
+is what a part took of all cores together, which other work beside it changes little.
 
 No gate is measured: random weights have no joint error worth the name.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any
 import msgspec
 import onnx
 import torch
-from size_table import Measured, compile_apart
+from size_table import Measured, compile_apart, peak_bytes, reset_peak
 
 from neon_edge.build.bundle import CLIP, INSTRUCTION
 from neon_edge.build.calibrate.clip import from_clip
@@ -56,24 +58,45 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    began = MonotonicClock().now_ns()
     figures = options.directory / f"{options.recipe}-{options.bits}.json"
     rows: dict[str, Any] = json.loads(figures.read_text()) if figures.exists() else {}
     recipe = load_recipe(options.recipe)
     recipe = Recipe(
         msgspec.structs.replace(recipe.text, precision=options.precision), recipe.directory
     )
+    spell = Spell(options.minutes)
     manifest, work = exported(recipe, options)
     feeds = host_feeds(work.bundle, manifest, work.moments)
     for part, fed in part_feeds(work.bundle, manifest, feeds, options.threads):
-        if part.name in rows:
+        row = rows.setdefault(part.name, {"steps": []})
+        if "plan" in row:
             continue
-        if (MonotonicClock().now_ns() - began) / 60e9 > options.minutes:
+        try:
+            one_part(work, part, fed, options, spell, row)
+        except TimeUp:
             return GO_ON
-        rows[part.name] = one_part(work, part, fed, options)
-        figures.write_text(json.dumps(rows, indent=1))
+        finally:
+            figures.write_text(json.dumps(rows, indent=1))
     print(table(rows))
     return 0
+
+
+class TimeUp(Exception):
+    """The rest is for the next run."""
+
+
+class Spell:
+    """How long this run may go on."""
+
+    def __init__(self, minutes: float) -> None:
+        self._clock = MonotonicClock()
+        self._end_ns = self._clock.now_ns() + round(minutes * 60e9)
+
+    def tell(self, step: str) -> None:
+        """Say what comes next, unless there is no time for it."""
+        if self._clock.now_ns() > self._end_ns:
+            raise TimeUp
+        print(step, file=sys.stderr)
 
 
 def exported(recipe: Recipe, options: argparse.Namespace) -> tuple[BackboneManifest, Work]:
@@ -92,19 +115,22 @@ def exported(recipe: Recipe, options: argparse.Namespace) -> tuple[BackboneManif
     return manifest, Work(bundle, moments, settings, options.threads, kept, "onnxruntime")
 
 
-def one_part(work: Work, part: Part, fed: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """Quantise, compile and forget one part; its figures."""
+def one_part(
+    work: Work, part: Part, fed: Any, options: argparse.Namespace, spell: Spell, row: dict[str, Any]
+) -> None:
+    """Quantise, compile and forget one part; its figures go to `row`, of half of it too."""
     measured = Measured()
-
-    def tell(step: str) -> None:
-        print(step, file=sys.stderr)
-
-    def quantised() -> Quantised:
-        return quantise_part(work, part, fed, options.bits, tell)
-
-    done = measured.step(f"quantise {part.name}", Quantised, quantised, lambda _: [])
+    clock, begun, used = MonotonicClock(), MonotonicClock().now_ns(), cpu_seconds()
+    reset_peak()
+    try:
+        done = quantise_part(work, part, fed, options.bits, spell.tell)
+    finally:
+        used = cpu_seconds() - used
+        measured.note(f"quantise {part.name}", clock.now_ns() - begun, peak_bytes(), cpu=used)
+        row["steps"] += measured.steps
     target = options.directory / "placed"
-    target.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
     model = onnx.load(str(work.bundle / part.onnx))
     promise = promised(model, done)
     place(model, done.layers)
@@ -112,10 +138,12 @@ def one_part(work: Work, part: Part, fed: Any, options: argparse.Namespace) -> d
     save(model, target / part.onnx)
     graph = sum(f.stat().st_size for f in target.iterdir())
     del model
-    plan = compile_apart(target, part, measured)
+    compiled = Measured()
+    plan = compile_apart(target, part, compiled)
     shutil.rmtree(target)
     shutil.rmtree(work.kept)
-    return {
+    row["steps"] += compiled.steps
+    row |= {
         "linears": len(done.reports),
         "weights": sum(report.weights for report in done.reports),
         "int8": sum(report.weights for report in done.reports if report.bits == 8),
@@ -124,8 +152,13 @@ def one_part(work: Work, part: Part, fed: Any, options: argparse.Namespace) -> d
         "graph": graph,
         "promised": promise,
         "plan": plan,
-        "steps": measured.steps,
     }
+
+
+def cpu_seconds() -> float:
+    """Of this process, all threads, and of none of its children."""
+    spent = os.times()
+    return spent.user + spent.system
 
 
 def promised(model: onnx.ModelProto, done: Quantised) -> int:
@@ -150,18 +183,21 @@ def size_of(graph: Path) -> list[int]:
 def table(rows: dict[str, Any]) -> str:
     """Markdown, a line a part and one for all."""
     lines = [
-        "| part | Linears | weights | of them INT8 | quantise | its peak | compile | its peak "
-        "| float graph | promised | plan | plan / promised | load |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| part | Linears | weights | of them INT8 | quantise | CPU | its peak | compile "
+        "| its peak | float graph | promised | plan | plan / promised | load |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in [*rows.items(), ("all", whole(list(rows.values())))]:
         quantise, compiled = (
             [step for step in row["steps"] if step["name"].startswith(kind)]
             for kind in ("quantise", "compile")
         )
+        used = sum(step["cpu"] for step in quantise)
+        time, peak = spent(quantise)
         lines.append(
             f"| `{name}` | {row['linears']} | {row['weights'] / 1e9:.3f} B "
-            f"| {row['int8'] / row['weights']:.0%} | {spent(quantise)} | {spent(compiled)} "
+            f"| {row['int8'] / row['weights']:.0%} | {time} | {used:.0f} s | {peak} "
+            f"| {' | '.join(spent(compiled))} "
             f"| {row['float'] / 1e9:.2f} GB | {row['promised'] / 1e9:.3f} GB "
             f"| {row['plan'] / 1e9:.3f} GB | {row['plan'] / row['promised']:.3f} "
             f"| {max(step['load'] for step in row['steps']):.0f} |"
@@ -179,9 +215,9 @@ def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return total
 
 
-def spent(steps: list[dict[str, Any]]) -> str:
+def spent(steps: list[dict[str, Any]]) -> tuple[str, str]:
     """Seconds in all, and the highest peak."""
-    return f"{sum(s['s'] for s in steps):.0f} s | {max(s['gib'] for s in steps):.1f} GiB"
+    return f"{sum(s['s'] for s in steps):.0f} s", f"{max(s['gib'] for s in steps):.1f} GiB"
 
 
 if __name__ == "__main__":
