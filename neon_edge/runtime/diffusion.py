@@ -7,7 +7,7 @@ prediction is exact to about that much, every joint of every row ends at one of 
 
 from __future__ import annotations
 
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.errors import PlanUnfit
 

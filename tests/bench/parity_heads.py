@@ -1,4 +1,4 @@
-"""Every head in every control mode: our networks against upstream, our plans against our networks.
+"""Every head, mode and sensor: our networks against upstream, our plans against our networks.
 
     python tests/bench/parity_heads.py [--full] [--json]
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neon.model.action_heads import StateRelativeHead
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -32,10 +33,11 @@ from neon_edge.engine.contract import Engine, infer
 from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
 from neon_edge.errors import ConfigWrong
-from tests.checkpoint.test_parity_samplers import SMALL, theirs
-from tests.checkpoint.upstream import save_upstream
+from tests.checkpoint.test_parity_samplers import ALL, SENSORS, SMALL, theirs
+from tests.checkpoint.upstream import upstream_model
 
 SAMPLES = 10
+SENSOR_MODE = "upper_body"
 LIMITS = {"mlp": 1e-5, "flow": 1e-4, "dit": 1e-4, "ensemble": 1e-4}
 HEADS: dict[str, dict[str, Any]] = {
     "mlp": {"use_separate_heads": False},
@@ -47,15 +49,23 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 
 
-def measured(head: str, mode: str, full: bool) -> dict[str, Any]:
-    """One row of the table."""
-    row: dict[str, Any] = {"head": head, "mode": mode}
+def measured(
+    head: str, mode: str, full: bool, sensors: str = "imu", relative: bool = False
+) -> dict[str, Any]:
+    """One row of the table; `relative` wraps the head as upstream's `StateRelativeHead`."""
+    shown = f"{head}{' relative' if relative else ''}{'' if sensors == 'imu' else ', ' + sensors}"
+    row: dict[str, Any] = {"head": shown, "mode": mode}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         sizes = {} if full else SMALL
-        model = save_upstream(directory, control_mode=mode, use_imu=True, **HEADS[head], **sizes)
+        seen = SENSORS.get(sensors, ALL)
+        model = upstream_model(control_mode=mode, **seen, **HEADS[head], **sizes)
+        if relative:
+            columns = model.action_space.action_dim
+            model.action_head = StateRelativeHead(model.action_head, columns)
+        model.save_pretrained(str(directory))
         try:
-            checkpoint = load_checkpoint(directory)
+            checkpoint = load_checkpoint(directory, picture=32)
         except ConfigWrong as refused:
             return row | {"refused": refused.wrong}
         heads = export_heads(checkpoint, directory, "0" * 16)
@@ -63,7 +73,9 @@ def measured(head: str, mode: str, full: bool) -> dict[str, Any]:
         engine = open_heads_engine(directory, heads.with_parts(plans), this_machine("onnxruntime"))
         limit = LIMITS[checkpoint.config.action_head_type]
         dit = dit_of(checkpoint)
-        if dit is None:
+        if relative:
+            network, plan = against_sample(checkpoint, model), against_network(checkpoint, engine)
+        elif dit is None:
             network, plan = against_predict(checkpoint, model), against_network(checkpoint, engine)
         else:
             upstream = getattr(model.action_head, "dit_head", model.action_head)
@@ -88,6 +100,22 @@ def against_predict(checkpoint: Checkpoint, model: Any) -> float:
             float(np.abs(torch_chunk(checkpoint, seen)[0] - theirs(patch, model, seen)).max())
             for seen in sample_inputs(checkpoint, SAMPLES, seed=0)
         )
+
+
+def against_sample(checkpoint: Checkpoint, model: Any) -> float:
+    """The same of a relative flow's own `sample`: upstream's `predict` hands it no state."""
+    space, worst = model.action_space, 0.0
+    for seen in sample_inputs(checkpoint, SAMPLES, seed=0):
+        tensors = {name: torch.from_numpy(value) for name, value in seen.items()}
+        noise = tensors.pop("noise")
+        with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+            features = checkpoint.module.fused(**tensors)
+            patch.setattr(torch, "randn", lambda *shape, **_: noise.reshape(shape))  # noqa: B023
+            state = torch.from_numpy(space.normalize(seen["joints"]))
+            theirs_here = model.action_head.sample(features, current_state=state)[0].numpy()
+        difference = torch_chunk(checkpoint, seen)[0] - space.denormalize(theirs_here)
+        worst = max(worst, float(np.abs(difference).max()))
+    return worst
 
 
 def against_network(checkpoint: Checkpoint, engine: Engine) -> float:
@@ -144,11 +172,15 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for head in HEADS:
-        for mode in MODES:
-            rows.append(measured(head, mode, chosen.full))
-            if not chosen.json:
-                print(line(rows[-1]), flush=True)
+    cases = [(head, mode, chosen.full) for head in HEADS for mode in MODES]
+    more = [("mlp", name, False) for name in (*SENSORS, "all")]
+    more += [("flow", name, False) for name in (*SENSORS, "all")]
+    more += [("flow", "imu", True)]
+    extra = [(head, SENSOR_MODE, chosen.full, name, relative) for head, name, relative in more]
+    for case in (*cases, *extra):
+        rows.append(measured(*case))
+        if not chosen.json:
+            print(line(rows[-1]), flush=True)
     if chosen.json:
         print(json.dumps(rows, indent=2))
     kept = [row for row in rows if "refused" not in row]
