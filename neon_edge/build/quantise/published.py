@@ -113,10 +113,10 @@ def _columns(
 ) -> tuple[str, npt.NDArray[np.int64]] | None:
     """The module that holds every column of `matrix`, and where; None if no one module does."""
     places = [rows.get(key, []) for key in _keys(matrix)]
-    common = set.intersection(*({module for module, _ in place} for place in places))
-    if not common:
+    shared = set.intersection(*({module for module, _ in place} for place in places))
+    if not shared:
         return None
-    module = min(common)
+    module = min(shared)
     numbers = [_nearest(place, module, number) for number, place in enumerate(places)]
     return module, np.array(numbers)
 
