@@ -40,7 +40,7 @@ def make_chain(
 ) -> Chain:
     """The chain for the motors of one bus. Raises `ConfigWrong` where they do not fit it."""
     if isinstance(config, SerialBus):
-        return _serial_chain(config, bus, placed, counters, clock)
+        return _serial_chain(config, bus, placed, counters, clock, rate_hz)
     wire = FlexibleBus(bus) if config.fd else bus
     exchange = CanExchange(wire, [p.joint for p in placed], clock)
     dialect = _dialect(config, exchange, placed, rate_hz)
@@ -64,7 +64,12 @@ def _block_chain(
 
 
 def _serial_chain(
-    config: SerialBus, bus: Bus, placed: Sequence[Placed], counters: JointCounters, clock: Clock
+    config: SerialBus,
+    bus: Bus,
+    placed: Sequence[Placed],
+    counters: JointCounters,
+    clock: Clock,
+    rate_hz: float,
 ) -> Chain:
     match placed[0].joint.motor:
         case DynamixelMotor():
@@ -77,12 +82,12 @@ def _serial_chain(
             from neon_edge.transport.feetech_chain import FeetechChain
 
             servos = _all(FeetechMotor, config, placed)
-            return FeetechChain(bus, placed, servos, counters, clock, config.baud)
+            return FeetechChain(bus, placed, servos, counters, clock, config.baud, rate_hz)
         case UnitreeMotor():
             from neon_edge.transport.unitree_chain import UnitreeChain
 
             rotors = _all(UnitreeMotor, config, placed)
-            return UnitreeChain(bus, placed, rotors, counters, clock, config.baud)
+            return UnitreeChain(bus, placed, rotors, counters, clock, config.baud, rate_hz)
         case _:
             raise _misplaced(config, placed[0])
 

@@ -34,8 +34,10 @@ class FeetechChain:
         counters: JointCounters,
         clock: Clock,
         baud: int,
+        rate_hz: float,
     ) -> None:
-        self._line = TurnLine(bus, Stream(), clock, line_ns(8 + feetech.PRESENT_BYTES + 6, baud))
+        turn_ns = line_ns(8 + feetech.PRESENT_BYTES + 6, baud)
+        self._line = TurnLine(bus, Stream(), clock, turn_ns, rate_hz)
         self._placed = placed
         self._motors = motors
         self._counters = counters

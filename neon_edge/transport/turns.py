@@ -16,8 +16,8 @@ P = TypeVar("P")
 
 SLACK_NS = 400_000
 """What a turn may take beyond its bytes: the motor's own pause, and the adapter's."""
-ALL_TURNS_NS = 6_000_000
-"""What a tick may spend on them together; after that commands go out without waiting."""
+TURNS_SHARE = 0.3
+"""Of a tick, for all turns together where answers stay away; then commands go out unanswered."""
 REPLY_NS = 100_000_000
 TRIES = 3
 
@@ -25,10 +25,13 @@ TRIES = 3
 class TurnLine(Generic[P]):
     """A serial line, the packets on it, and what has been heard but not yet taken.
 
-    `turn_bits_ns` is how long a question and its answer occupy the line.
+    `turn_bits_ns` is how long a question and its answer occupy the line; `rate_hz` is the tick's.
     """
 
-    def __init__(self, bus: Bus, stream: PacketStream[P], clock: Clock, turn_bits_ns: int) -> None:
+    def __init__(
+        self, bus: Bus, stream: PacketStream[P], clock: Clock, turn_bits_ns: int, rate_hz: float
+    ) -> None:
+        self._all_ns = round(TURNS_SHARE * 1e9 / rate_hz)
         self._turn_ns = turn_bits_ns + SLACK_NS
         self.bus = bus
         self.stream = stream
@@ -49,7 +52,7 @@ class TurnLine(Generic[P]):
 
         Answers come out of `take`, late ones at the next tick.
         """
-        last_ns = self._clock.now_ns() + ALL_TURNS_NS
+        last_ns = self._clock.now_ns() + self._all_ns
         until_ns, before = 0, len(self._heard)
         for question in questions:
             # Nobody waits for the last answer: the next tick finds it.

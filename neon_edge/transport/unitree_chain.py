@@ -40,10 +40,10 @@ class UnitreeChain:
         counters: JointCounters,
         clock: Clock,
         baud: int,
+        rate_hz: float,
     ) -> None:
-        self._line = TurnLine(
-            bus, ReplyStream(), clock, line_ns(unitree.COMMAND_BYTES + unitree.REPLY_BYTES, baud)
-        )
+        turn_ns = line_ns(unitree.COMMAND_BYTES + unitree.REPLY_BYTES, baud)
+        self._line = TurnLine(bus, ReplyStream(), clock, turn_ns, rate_hz)
         self._placed = placed
         self._counters = counters
         self._joints = [p.joint for p in placed]

@@ -62,6 +62,22 @@ def test_loss_costs_answers_and_nothing_else(family: str) -> None:
             assert ((share > 0.88) & (share < 0.99)).all(), share
 
 
+@pytest.mark.parametrize("family", ["feetech_scs", "unitree"])
+@pytest.mark.parametrize("rate_hz", [50.0, 200.0])
+def test_motors_that_all_fall_silent_cost_a_share_of_the_tick(family: str, rate_hz: float) -> None:
+    config = robot_of(family, 8, rate_hz=rate_hz)
+    with inline_robot(config) as inline:
+        robot, clock = inline.robot, inline.clock
+        pose = robot.enable()
+        inline.mistreat(Faults(seed=1, wire=[WireFaults(way="replies", drop=1.0)]))
+        for _ in range(5):
+            begun_ns = clock.now_ns()
+            robot.read()
+            assert robot.write(command(config, pose)) == 8
+            assert clock.now_ns() - begun_ns <= 0.3 * 1e9 / rate_hz
+            clock.sleep_until_ns(begun_ns + round(1e9 / rate_hz))
+
+
 def packets(servo: int) -> bytes:
     return dynamixel.status(servo, 0, bytes(10))
 
