@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from neon_edge.clock import Clock
 from neon_edge.engine.manifest import Manifest
@@ -15,7 +15,7 @@ from neon_edge.runtime.spec import RunSpec
 
 
 class Conversation:
-    """Opens the run's socket. `others` answers what is not `say` or `status`."""
+    """Opens the run's socket. `others` answers what is not `say` or `status`, `more` adds to it."""
 
     def __init__(
         self,
@@ -24,9 +24,11 @@ class Conversation:
         events: EventLog,
         clock: Clock,
         others: Mapping[str, Asked],
+        more: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._robot = spec.robot.name
         self._events = events
+        self._more = more
         self._clock = clock
         self._instructor = Instructor(spec.instruction_wanted, spec.instruction_in_use)
         self._slot = SlotReader(spec.slot, int(manifest.backbone.model_hash, 16))
@@ -67,6 +69,7 @@ class Conversation:
             "instruction": in_use.text if in_use else None,
             "instruction_id": f"{in_use.instruction_id:x}" if in_use else None,
             "features_instruction_id": f"{features.instruction_id:x}" if features else None,
+            **self._more(),
         }
         return lambda: Reply(True, told)
 

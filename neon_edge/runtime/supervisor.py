@@ -89,7 +89,9 @@ class Supervisor:
             spec, manifest, lambda: self.control.pid, self._events, self._clock
         )
         answers = {**arming.answers, **self._swapping.answers, "end": self._end}
-        self._conversation = Conversation(spec, manifest, self._events, self._clock, answers)
+        self._conversation = Conversation(
+            spec, manifest, self._events, self._clock, answers, self._swapping.told
+        )
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""

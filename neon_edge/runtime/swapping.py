@@ -26,7 +26,7 @@ from neon_edge.engine.manifest import Manifest
 from neon_edge.errors import NeonEdgeError, UsageWrong
 from neon_edge.heads.several import Head, SeveralHeads
 from neon_edge.runtime.events import Event, EventLog
-from neon_edge.runtime.headset import HeadPlan, head_plan, open_head, refuse_swap
+from neon_edge.runtime.headset import HeadPlan, base_driver, head_plan, open_head, refuse_swap
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import below_the_tick
 from neon_edge.runtime.requests import Answer, Asked, Reply
@@ -114,6 +114,14 @@ class Swapping:
         """Orders given since the last call, and when, for the recording."""
         taken, self._untaken = self._untaken, []
         return taken
+
+    def told(self) -> dict[str, str]:
+        """Which heads run, and where base velocities go, for `status`."""
+        heads = (f"{plan.name} {plan.heads.checkpoint}" for plan in self._spec.heads)
+        base = self._spec.robot.base
+        driver = base_driver(self._spec.heads, self._spec.robot)
+        goes = "" if base is None else f"{driver or 'nobody'} to {base.channel}"
+        return {"heads": ", ".join(heads), **({"base": goes} if goes else {})}
 
     def _swap(self, text: str) -> Answer:
         try:

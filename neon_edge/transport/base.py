@@ -60,11 +60,13 @@ class BaseLink:
         # Unlike that of a sender which ran here before; 0 stands for none.
         self._session = clock.now_ns() // 1000 % 0xFFFFFFFF + 1
         self._sequence = 0
+        self._stopped = False
         self._last: VelocityReport | None = None
         self._heard_ns = clock.now_ns()
 
     def write(self, command: JointCommand) -> None:
         """Send this tick's base velocity. Raises `ValueError` for one that is not finite."""
+        self._stopped = False
         forward, sideways, turn = command.base_velocity.tolist()
         self._send((forward, sideways, turn), command.at_ns)
 
@@ -90,7 +92,9 @@ class BaseLink:
 
     def stop(self) -> None:
         """Zero velocity, once; what follows is silence, and the watchdog."""
-        self._send(STILL, self._clock.now_ns())
+        if not self._stopped:
+            self._send(STILL, self._clock.now_ns())
+        self._stopped = True
 
     def close(self) -> None:
         """Hang up."""

@@ -134,3 +134,13 @@ def test_a_base_that_does_not_stop_by_itself_is_refused(bench: Bench) -> None:
 def test_a_channel_that_is_no_address_is_refused(channel: str) -> None:
     with pytest.raises(ConfigWrong, match="not an address"):
         BaseLink(UdpBase(channel=channel), FakeClock())
+
+
+def test_a_stop_is_one_zero_velocity_however_often_it_is_asked_for(bench: Bench) -> None:
+    bench.link.set_up()
+    sent = bench.link.counters.sent
+    bench.link.stop()
+    bench.link.stop()
+    assert bench.link.counters.sent == sent + 1
+    bench.pass_ms(5)
+    assert bench.server.base.state == 1
