@@ -41,10 +41,18 @@ def fading(ticks: int) -> Float64:
     shapes *= np.array([[1.0], [ticks], [ticks * ticks]])
     table = np.empty((ticks + 1, 3, 3))
     for order in range(3):
-        powers = np.stack([u**n for n in range(shapes.shape[1])])
-        table[:, order] = (shapes @ powers).T / float(ticks) ** order
+        values = np.zeros((len(u), 3))
+        for coefficients in shapes.T[::-1]:
+            values = values * u[:, None] + coefficients
+        table[:, order] = values / float(ticks) ** order
         shapes = shapes[:, 1:] * np.arange(1, shapes.shape[1])
     return table
+
+
+def weighed(weights: Float64, start: Float64) -> Float64:
+    """(3,) @ (3, columns), rounded alike on every machine, which a BLAS does not promise."""
+    total: Float64 = weights[0] * start[0] + weights[1] * start[1] + weights[2] * start[2]
+    return total
 
 
 class Blended:
@@ -85,9 +93,8 @@ class Blended:
             self._known = 0
             return setpoint
         self._fade(setpoint.features_ns)
-        np.add(
-            wanted, self._table[self._passed, 0] @ self._start, out=self._out, casting="same_kind"
-        )
+        left = weighed(self._table[self._passed, 0], self._start)
+        np.add(wanted, left, out=self._out, casting="same_kind")
         return dataclasses.replace(
             setpoint, position=self._out[: self._joints], base_velocity=self._out[self._joints :]
         )
@@ -98,7 +105,7 @@ class Blended:
         if self._known == 0:
             self._start[:] = 0.0
         elif features_ns != self._made_from_ns:
-            self._start = self._table[self._passed] @ self._start
+            self._start = np.stack([weighed(row, self._start) for row in self._table[self._passed]])
             # As if the old features had gone on as in the tick before.
             self._start[0] += self._before + self._slope - self._wanted
             self._passed = 0
