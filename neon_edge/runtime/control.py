@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from neon_edge.clock import Clock, MonotonicClock
@@ -76,6 +76,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             return
         for head in heads.heads:
             refuse_backbone(head.strategy, first, spec.robot.rate_hz)
+        swap = opened.enter_context(closing(SwapIn(spec, heads, clock)))
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
         measured, at_ns = robot.measure(), clock.now_ns()
@@ -91,7 +92,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
         stages.pulse = open_pulse(spec.robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
-        _let_swap(SwapIn(spec, heads, clock), stages)
+        _let_swap(swap, stages)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
         had = enter_real_time()
         for plan in spec.heads:

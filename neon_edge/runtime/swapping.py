@@ -189,7 +189,8 @@ class _Ready(NamedTuple):
 class SwapIn:
     """The control process's side. `asked` is for a signal, `look` for the end of every tick.
 
-    `start` before real time is entered, so that the thread does not inherit the tick's priority.
+    `start` before real time is entered, so that the thread does not inherit the tick's priority,
+    and `close` before the process ends: a thread inside a session must not be torn out of it.
     """
 
     def __init__(self, spec: RunSpec, heads: SeveralHeads, clock: Clock) -> None:
@@ -200,14 +201,26 @@ class SwapIn:
         self._ready: _Ready | None = None
         self._old: Head | None = None
         self._tick = 0
+        self._ended = False
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Let a thread wait for orders."""
-        threading.Thread(target=self._serve, name="swap", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="swap")
+        self._thread.start()
 
     def asked(self) -> None:
         """There is an order to read."""
-        os.write(self._ring, b"s")
+        if not self._ended:
+            os.write(self._ring, b"s")
+
+    def close(self) -> None:
+        """Take no more orders, and wait for the thread: for a load under way, seconds at most."""
+        self._ended = True
+        os.close(self._ring)
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self._bell)
 
     def look(self, tick: int) -> int:
         """Take a head that is ready, behind tick number `tick`; gives the order's number or 0."""
@@ -227,7 +240,7 @@ class SwapIn:
             _write(self._spec.swap_done, note)
 
     def _is_waiting(self) -> bool:
-        return self._ready is not None
+        return self._ready is not None and not self._ended
 
     def _obey(self, order: SwapOrder) -> SwapNote:
         try:

@@ -158,6 +158,7 @@ def test_a_swap_under_way_misses_no_tick_and_ramps(
     assert ramp.max() < 0.2
     assert note_of(spec) == SwapNote(3, 60)
     assert closed == ["old"]
+    swap.close()
 
 
 def test_a_head_that_does_not_open_leaves_the_old_one_and_says_why(
@@ -176,6 +177,7 @@ def test_a_head_that_does_not_open_leaves_the_old_one_and_says_why(
     assert note_of(spec) == SwapNote(1, 0, "it does not open", "facts", "fix")
     assert swap.look(5) == 0
     assert heads.heads == [before]
+    swap.close()
 
 
 def test_a_run_that_was_swapped_restarts_with_what_ran(spec: RunSpec) -> None:
@@ -189,3 +191,27 @@ def test_a_manifest_travels_whole() -> None:
     sent = plan(part=part)
     assert msgspec.json.decode(msgspec.json.encode(sent), type=HeadPlan) == sent
     assert isinstance(sent.heads, HeadsManifest)
+
+
+def test_an_end_waits_for_a_load_and_takes_no_more_orders(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT)
+    loading, go_on, ended = threading.Event(), threading.Event(), []
+
+    def open_head(*_: object) -> Head:
+        loading.set()
+        assert go_on.wait(PATIENCE_S)
+        ended.append("opened")
+        return head("legs", LEGS, 1.0, base=True)
+
+    monkeypatch.setattr(swapping, "open_head", open_head)
+    spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(1, 0, plan(), 0.2)))
+    swap = SwapIn(spec, heads, MonotonicClock())
+    swap.start()
+    swap.asked()
+    assert loading.wait(PATIENCE_S)
+    threading.Timer(0.05, go_on.set).start()
+    swap.close()
+    assert ended == ["opened"]
+    swap.asked()
