@@ -35,7 +35,7 @@ class DamiaoMotor(
 class DynamixelMotor(
     Struct, frozen=True, forbid_unknown_fields=True, tag_field="family", tag="dynamixel"
 ):
-    """A Dynamixel X-series servo, Protocol 2.0, position control with a current limit."""
+    """A Dynamixel X-series servo, Protocol 2.0, position control within the joint's effort."""
 
     id: Annotated[int, Meta(ge=0, le=252)]
     model: Annotated[int, Meta(ge=1, le=65535)] = 1020
@@ -44,7 +44,9 @@ class DynamixelMotor(
     velocity_unit: Positive = 0.02398
     """rad/s a count: 0.229 rpm."""
     torque_per_count: Positive = 0.00479
-    """N·m a count of present current."""
+    """N·m a count of present current; of PWM at standstill where that bounds it (stall / 885)."""
+    torque_by: Literal["current", "pwm"] = "current"
+    """What bounds the torque. XL430 and other servos that cannot measure current: "pwm"."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=2540, multiple_of=20)] = 100
     """Bus silence after which the servo stops (register 98, steps of 20 ms); 0 leaves it off."""
 

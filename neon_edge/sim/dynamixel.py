@@ -18,6 +18,7 @@ READ_ONLY = frozenset(
     {*range(table.ID), *range(table.HARDWARE_ERROR, table.HARDWARE_ERROR + 1), *range(120, 147)}
 )
 GOALS = range(100, 120)
+CEILINGS = {table.GOAL_CURRENT: table.CURRENT_LIMIT, table.GOAL_PWM: table.PWM_LIMIT}
 OVERHEATED = 0x04
 """The bit of the hardware error status."""
 
@@ -38,7 +39,10 @@ class EmulatedDynamixel(EmulatedMotor):
         self._put(table.ID, motor.id, 1)
         self._put(table.RETURN_DELAY, FACTORY_RETURN_DELAY, 1)
         self._put(table.OPERATING_MODE, 3, 1)
-        self._put(table.CURRENT_LIMIT, CURRENT_LIMIT_COUNTS, 2)
+        if motor.torque_by == "current":
+            self._put(table.CURRENT_LIMIT, CURRENT_LIMIT_COUNTS, 2)
+        self._put(table.PWM_LIMIT, table.PWM_COUNTS, 2)
+        self._put(table.GOAL_PWM, table.PWM_COUNTS, 2)
         self._put(table.POSITION_LIMITS, motor.counts_per_turn - 1, 4)
         self._put(table.STATUS_RETURN, table.REPLY_ALWAYS, 1)
         self._put(table.GOAL_CURRENT, CURRENT_LIMIT_COUNTS, 2)
@@ -98,6 +102,7 @@ class EmulatedDynamixel(EmulatedMotor):
         self._table[:] = kept.ljust(table.TABLE_BYTES, b"\0")
         self._put(table.STATUS_RETURN, table.REPLY_ALWAYS, 1)
         self._put(table.GOAL_CURRENT, CURRENT_LIMIT_COUNTS, 2)
+        self._put(table.GOAL_PWM, table.PWM_COUNTS, 2)
         self._put(table.GOAL_POSITION, self._present_count(), 4)
         self._drive()
 
@@ -142,13 +147,18 @@ class EmulatedDynamixel(EmulatedMotor):
             )
             fits = len(values) == 4 and bottom <= number <= top
             failure = Failure.NONE if fits else Failure.LIMIT
-        elif address == table.GOAL_CURRENT and abs(number) > self._get(table.CURRENT_LIMIT, 2):
+        elif address in CEILINGS and abs(number) > self._get(CEILINGS[address], 2):
             failure = Failure.LIMIT
-        elif (address == table.TORQUE_ENABLE and values[0] > 1) or (
-            address == table.BUS_WATCHDOG and values[0] > 127
+        elif (
+            (address == table.OPERATING_MODE and self._cannot(number))
+            or (address == table.TORQUE_ENABLE and values[0] > 1)
+            or (address == table.BUS_WATCHDOG and values[0] > 127)
         ):
             failure = Failure.RANGE
         return failure
+
+    def _cannot(self, mode: int) -> bool:
+        return mode == table.CURRENT_BASED_POSITION and self._motor.torque_by != "current"
 
     def _drive(self) -> None:
         if not self._table[table.TORQUE_ENABLE]:
@@ -157,6 +167,9 @@ class EmulatedDynamixel(EmulatedMotor):
         limit = self._effort
         if self._table[table.OPERATING_MODE] == table.CURRENT_BASED_POSITION:
             counts = abs(self._get(table.GOAL_CURRENT, 2))
+            limit = min(limit, counts * self._motor.torque_per_count)
+        elif self._motor.torque_by == "pwm":
+            counts = abs(self._get(table.GOAL_PWM, 2))
             limit = min(limit, counts * self._motor.torque_per_count)
         self.dynamics.effort[self.axis] = limit
         goal = table.position_from_count(
@@ -167,8 +180,11 @@ class EmulatedDynamixel(EmulatedMotor):
 
     def _measure(self) -> None:
         motor = self._motor
+        unit = motor.torque_per_count
+        if motor.torque_by == "pwm":
+            unit /= table.LOAD_PER_PWM
         present = table.encode_present(
-            round(max(-32768.0, min(32767.0, self.torque / motor.torque_per_count))),
+            round(max(-32768.0, min(32767.0, self.torque / unit))),
             round(self.velocity / motor.velocity_unit),
             self._present_count(),
         )

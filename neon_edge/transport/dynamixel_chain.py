@@ -1,8 +1,8 @@
 """Dynamixel servos in the tick: one sync write of goals and one sync read of states, in one go.
 
 Rungs: RUN, SCALE and HOLD send the command's position; the servo's own gains hold it there, within
-the current that gives the joint's effort. It has no damping mode, so DAMP and OFF both take the
-torque off, every tick, and goals are sent again only after `enable`.
+the current (or the PWM) that gives the joint's effort. It has no damping mode, so DAMP and OFF both
+take the torque off, every tick, and goals are sent again only after `enable`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from neon_edge.config import DynamixelMotor
 from neon_edge.errors import DeviceMissing
 from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
-from neon_edge.transport.dynamixel_setup import DynamixelSetup, Servo, current_counts
+from neon_edge.transport.dynamixel_setup import DynamixelSetup, Servo
 from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol.dynamixel import Instruction, Packet, Reading
@@ -56,6 +56,7 @@ class DynamixelChain:
         self._ids = [servo.motor.id for servo in self._servos]
         self._place = {servo: k for k, servo in enumerate(self._ids)}
         self._turns = np.array([s.motor.counts_per_turn for s in self._servos], np.float64)
+        self._torque_units = [servo.torque_unit for servo in self._servos]
         self._awaited = np.zeros(len(placed), np.bool_)
         ask = dynamixel.fast_sync_read if fast else dynamixel.sync_read
         self._request = ask(table.PRESENT, table.PRESENT_BYTES, self._ids)
@@ -73,7 +74,7 @@ class DynamixelChain:
         """Find every servo, compare it with the robot file, arm its watchdog."""
         for servo in self._servos:
             self._setup.identify(servo)
-            self._setup.put(servo, table.GOAL_CURRENT, current_counts(servo), 2)
+            self._setup.bound_effort(servo)
             self._setup.arm_watchdog(servo)
 
     def lull(self) -> int:
@@ -184,7 +185,7 @@ class DynamixelChain:
         at_motor = (
             table.position_from_count(count, motor.counts_per_turn),
             velocity * motor.velocity_unit,
-            current * motor.torque_per_count,
+            current * self._torque_units[place],
         )
         self._axes.store(state, place, at_motor, now_ns)
         self._awaited[place] = False

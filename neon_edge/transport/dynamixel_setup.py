@@ -25,11 +25,36 @@ SETTLE_NS = 20_000_000
 _WIDTHS = {1: "<B", 2: "<H", 4: "<I"}
 
 
+class Bound(NamedTuple):
+    """What keeps a servo within an effort: operating mode, the goal's address and its limit's."""
+
+    mode: int
+    goal: int
+    limit: int
+
+
+BOUNDS = {
+    "current": Bound(table.CURRENT_BASED_POSITION, table.GOAL_CURRENT, table.CURRENT_LIMIT),
+    "pwm": Bound(table.POSITION, table.GOAL_PWM, table.PWM_LIMIT),
+}
+
+
 class Servo(NamedTuple):
     """A servo and the joint that it moves."""
 
     joint: Joint
     motor: DynamixelMotor
+
+    @property
+    def bound(self) -> Bound:
+        """What keeps it within the joint's effort."""
+        return BOUNDS[self.motor.torque_by]
+
+    @property
+    def torque_unit(self) -> float:
+        """N·m a count of what it reports: current, or load in thousandths of full PWM."""
+        unit = self.motor.torque_per_count
+        return unit if self.motor.torque_by == "current" else unit / table.LOAD_PER_PWM
 
 
 class DynamixelSetup:
@@ -41,7 +66,7 @@ class DynamixelSetup:
         self._clock = clock
 
     def identify(self, servo: Servo) -> None:
-        """Compare a servo with the robot file and make it answer at once, under current control.
+        """Compare a servo with the robot file, make it answer at once, and set its mode.
 
         Takes its torque off: the control table's first part can be written only so.
         """
@@ -57,12 +82,16 @@ class DynamixelSetup:
         # EEPROM wears: write only what differs.
         for address, wanted in (
             (table.RETURN_DELAY, 0),
-            (table.OPERATING_MODE, table.CURRENT_BASED_POSITION),
+            (table.OPERATING_MODE, servo.bound.mode),
         ):
             if self.get(servo, address, 1) != wanted:
                 self.put(servo, address, wanted, 1)
         self._check_travel(servo)
-        self._check_current(servo)
+        self._check_effort(servo)
+
+    def bound_effort(self, servo: Servo) -> None:
+        """Set the goal current or PWM that gives the joint's effort, and read it back."""
+        self.put(servo, servo.bound.goal, effort_counts(servo), 2)
 
     def arm_watchdog(self, servo: Servo) -> None:
         """Set the bus watchdog and read it back; 0 first, which clears a trip."""
@@ -114,9 +143,9 @@ class DynamixelSetup:
                 "correct the joint's limits, or the servo's position limits (48, 52)",
             )
 
-    def _check_current(self, servo: Servo) -> None:
-        wanted = current_counts(servo)
-        limit = self.get(servo, table.CURRENT_LIMIT, 2)
+    def _check_effort(self, servo: Servo) -> None:
+        wanted = effort_counts(servo)
+        limit = self.get(servo, servo.bound.limit, 2)
         if wanted > limit:
             unit = servo.motor.torque_per_count
             raise ConfigWrong(
@@ -185,8 +214,8 @@ def travel(servo: Servo) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def current_counts(servo: Servo) -> int:
-    """The goal current that gives the joint's effort and no more."""
+def effort_counts(servo: Servo) -> int:
+    """The goal current, or PWM, that gives the joint's effort and no more."""
     return math.floor(servo.joint.effort / servo.motor.torque_per_count)
 
 

@@ -20,7 +20,7 @@ PATIENT_TICKS = 7.0
 
 
 def test_all_are_here() -> None:
-    wanted = {"sim", "g1_29", "so101", "openarm", "openmanipulator_x", "robstride_biped"}
+    wanted = {"sim", "g1_29", "so101", "openarm", "openmanipulator_x", "koch", "robstride_biped"}
     assert wanted <= set(SHIPPED)
 
 

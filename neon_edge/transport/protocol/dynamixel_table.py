@@ -1,6 +1,6 @@
 """The X series' control table: addresses, and fields as bytes.
 
-Source: emanual.robotis.com/docs/en/dxl/x/xm430-w350, "Control Table".
+Source: emanual.robotis.com/docs/en/dxl/x/xm430-w350 and xl430-w250, "Control Table".
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ FIRMWARE = 6
 ID = 7
 RETURN_DELAY = 9
 OPERATING_MODE = 11
+PWM_LIMIT = 36
 CURRENT_LIMIT = 38
 POSITION_LIMITS = 48
 """Maximum, then minimum: two u32."""
@@ -26,16 +27,23 @@ TORQUE_ENABLE = 64
 STATUS_RETURN = 68
 HARDWARE_ERROR = 70
 BUS_WATCHDOG = 98
+GOAL_PWM = 100
 GOAL_CURRENT = 102
 GOAL_POSITION = 116
+PWM_COUNTS = 885
+"""Full PWM."""
+LOAD_PER_PWM = 1000 / PWM_COUNTS
+"""Present load, in thousandths, stands where servos without current measurement have none."""
 PRESENT = 126
-"""Present current i16, velocity i32, position i32: ten bytes in one go."""
+"""Present current (or load) i16, velocity i32, position i32: ten bytes in one go."""
 PRESENT_BYTES = 10
 TABLE_BYTES = 147
 
 RETURN_DELAY_UNIT_NS = 2_000
 WATCHDOG_STEP_MS = 20
 WATCHDOG_TRIPPED = 0xFF
+POSITION = 3
+"""Operating mode: position control that never exceeds the goal PWM."""
 CURRENT_BASED_POSITION = 5
 """Operating mode: position control that never exceeds the goal current."""
 REPLY_ALWAYS = 2
