@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,8 +75,8 @@ def sound_windows(audio: AudioGeometry, count: int, seed: int) -> Float32:
     return (loudness * (tones + 0.1 * noise)).astype(np.float32)
 
 
-def camera_frames(moment: UInt8) -> list[CameraFrame]:
-    """(pictures, height, width, 3) as the cameras would hand them over."""
+def camera_frames(moment: Iterable[UInt8]) -> list[CameraFrame]:
+    """Of each camera (height, width, 3), as the cameras would hand them over."""
     return [CameraFrame(image, 1, f"sample{index}") for index, image in enumerate(moment)]
 
 

@@ -40,7 +40,7 @@ def from_clip(
     if audio is not None and places:
         sounds = windows_of(surveyed.path, [seen[place][0] for place in places], audio)
     return CalibrationSet(
-        frames=_stacked([[pool[place] for place in row] for row in wanted]),
+        cameras=tuple(_stacked([pool[row[k]] for row in wanted]) for k in range(pictures)),
         instructions=[instructions[i % len(instructions)] for i in range(len(places))],
         names=[f"{surveyed.path.name} frame {place}" for place in places],
         joints=np.zeros((len(places), 0), np.float32),
@@ -49,10 +49,8 @@ def from_clip(
     )
 
 
-def _stacked(rows: list[list[UInt8]]) -> UInt8:
-    return (
-        np.stack([np.stack(row) for row in rows]) if rows else np.zeros((0, 1, 1, 1, 3), np.uint8)
-    )
+def _stacked(pictures: list[UInt8]) -> UInt8:
+    return np.stack(pictures) if pictures else np.zeros((0, 1, 1, 3), np.uint8)
 
 
 def _thumb(image: UInt8) -> Float32:

@@ -111,17 +111,8 @@ def from_lerobot(root: Path, count: int, cameras: Sequence[str], seed: int) -> C
             "name its cameras with --camera, in the recipe's order",
         )
     rows = draw(dataset.motion(), dataset.tasks, count, seed)
-    pictures = [_pictures(dataset, rows, camera) for camera in wanted]
-    sizes = {picture.shape for column in pictures for picture in column}
-    if len(sizes) > 1:
-        raise ConfigWrong(
-            "the cameras see pictures of different sizes",
-            f"{sorted(sizes)}",
-            "calibrate on cameras of one size, one set each",
-        )
-    frames = np.stack([np.stack(moment) for moment in zip(*pictures, strict=True)])
     return CalibrationSet(
-        frames=frames,
+        cameras=tuple(_pictures(dataset, rows, camera) for camera in wanted),
         instructions=[dataset.tasks[row] for row in rows],
         names=[f"episode {dataset.episode[row]} at {dataset.at_s[row]:.2f} s" for row in rows],
         joints=dataset.state[rows],
@@ -129,7 +120,8 @@ def from_lerobot(root: Path, count: int, cameras: Sequence[str], seed: int) -> C
     )
 
 
-def _pictures(dataset: Dataset, rows: list[int], camera: str) -> list[UInt8]:
+def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
+    """(rows, height, width, 3). Raises `ConfigWrong` where the camera changed its size."""
     wanted: dict[Path, list[tuple[float, int]]] = {}
     for index, row in enumerate(rows):
         place = dataset.place(int(dataset.episode[row]), camera)
@@ -138,7 +130,14 @@ def _pictures(dataset: Dataset, rows: list[int], camera: str) -> list[UInt8]:
     found: dict[int, UInt8] = {}
     for video, times in wanted.items():
         found.update(_decoded(video, sorted(times), 0.5 / float(dataset.meta["fps"])))
-    return [found[index] for index in range(len(rows))]
+    sizes = sorted({picture.shape[:2] for picture in found.values()})
+    if len(sizes) > 1:
+        raise ConfigWrong(
+            f"camera {camera!r} changes its size between episodes",
+            f"height and width {', '.join(str(size) for size in sizes)}",
+            "calibrate on episodes recorded with one setting",
+        )
+    return np.stack([found[index] for index in range(len(rows))])
 
 
 def _decoded(video: Path, times: list[tuple[float, int]], tolerance_s: float) -> dict[int, UInt8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +14,17 @@ from neon_edge.types import Float32, UInt8
 
 FILE_NAME = "moments.npz"
 FEWEST = 2
+_CAMERA = "camera_"
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """n moments: frames (n, pictures, height, width, 3), joints (n, joints) or (n, 0).
+    """n moments: of every camera (n, height, width, 3), in its own size; joints (n, joints or 0).
 
     `robot` is the joint names in order, joined by commas; empty where no joint state was recorded.
     """
 
-    frames: UInt8
+    cameras: tuple[UInt8, ...]
     instructions: list[str]
     names: list[str]
     joints: Float32
@@ -31,20 +33,25 @@ class CalibrationSet:
     """(n, samples) up to each moment, at `rate_hz`; None where nothing was recorded."""
     rate_hz: int = 0
 
+    @property
+    def frames(self) -> list[tuple[UInt8, ...]]:
+        """Moment by moment, what each camera saw."""
+        return list(zip(*self.cameras, strict=True))
+
 
 def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> CalibrationSet:
     """The same, if it can be calibrated on. Raises `ConfigWrong` with the reason."""
-    count = len(moments.frames)
+    count = len(moments.names)
     if count < FEWEST:
         raise _wrong(
             "no moments" if count == 0 else "a single moment",
             f"{count} moments; one says nothing of how activations vary",
             f"record more: at least {FEWEST}, better 16",
         )
-    if moments.frames.ndim != 5 or moments.frames.shape[1] != pictures:
+    if len(moments.cameras) != pictures:
         raise _wrong(
             "another number of cameras",
-            f"frames {moments.frames.shape}, the recipe has {pictures} pictures",
+            f"{len(moments.cameras)} in the set, the recipe has {pictures} pictures",
             "calibrate with the recipe's cameras",
         )
     if moments.sounds is not None and not np.isfinite(moments.sounds).all():
@@ -71,17 +78,18 @@ def write_moments(directory: Path, moments: CalibrationSet) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / FILE_NAME
     partial = path.with_name(path.name + ".part")
+    seen = {f"{_CAMERA}{index}": pictures for index, pictures in enumerate(moments.cameras)}
     heard = {} if moments.sounds is None else {"sounds": moments.sounds}
     with partial.open("wb") as file:
         np.savez_compressed(
             file,
             allow_pickle=False,
-            frames=moments.frames,
             instructions=np.array(moments.instructions, dtype=np.str_),
             names=np.array(moments.names, dtype=np.str_),
             joints=moments.joints,
             robot=np.array(moments.robot, dtype=np.str_),
             rate_hz=np.array(moments.rate_hz),
+            **seen,
             **heard,
         )
     partial.replace(path)
@@ -94,7 +102,7 @@ def read_moments(directory: Path) -> CalibrationSet:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return CalibrationSet(
-                stored["frames"],
+                _cameras(stored),
                 [str(text) for text in stored["instructions"]],
                 [str(name) for name in stored["names"]],
                 stored["joints"],
@@ -108,6 +116,11 @@ def read_moments(directory: Path) -> CalibrationSet:
             f"{path}: {failure}",
             "make one: neon-edge calibrate RECIPE --clip FILE",
         ) from None
+
+
+def _cameras(stored: Any) -> tuple[UInt8, ...]:
+    count = sum(name.startswith(_CAMERA) for name in stored.files)
+    return tuple(stored[f"{_CAMERA}{index}"] for index in range(count))
 
 
 def _wrong(what: str, facts: str, fix: str) -> ConfigWrong:

