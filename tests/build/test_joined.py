@@ -131,8 +131,8 @@ class _Trained:
 
 
 def test_heads_of_another_tribe_are_refused() -> None:
-    ids = ["neon-edge/tribev2-tiny"] * 3
-    fits = TribeSource(128, *ids, num_fusion_heads=4)
+    name = "neon-edge/tribev2-tiny"
+    fits = TribeSource(128, name, name, name, num_fusion_heads=4)
     check_match(RECIPE, _Trained(fits))  # type: ignore[arg-type]
     for change, told in (
         ({"hidden_size": 512}, "width"),
