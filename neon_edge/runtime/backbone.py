@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from neon_edge.capture.camera import Camera, open_camera
 from neon_edge.capture.microphone import Microphone, open_microphone
+from neon_edge.capture.revived import RevivedCamera
 from neon_edge.clock import MonotonicClock
+from neon_edge.config.robot import Camera as CameraConfig
 from neon_edge.engine.manifest import Manifest
 from neon_edge.engine.plan import open_engine
 from neon_edge.features.backbone import Backbone
@@ -133,7 +136,8 @@ def run(spec: RunSpec, stop: Stop) -> None:
         backbone = open_backbone(manifest, directory, spec.backbone_threads)
         opened.callback(backbone.close)
         cameras: list[Camera] = [
-            opened.enter_context(open_camera(camera, clock)) for camera in spec.robot.cameras
+            opened.enter_context(_open_eye(camera, manifest, clock))
+            for camera in spec.robot.cameras
         ]
         ear = _open_ear(spec, manifest, clock, opened)
         slot = opened.enter_context(SlotWriter(spec.slot, int(manifest.backbone.model_hash, 16)))
@@ -152,6 +156,13 @@ def run(spec: RunSpec, stop: Stop) -> None:
             listener.look()
             if not passes.make(sensing.look(clock.now_ns())):
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+
+
+def _open_eye(camera: CameraConfig, manifest: Manifest, clock: MonotonicClock) -> Camera:
+    """One that may vanish and come back, where the backbone goes on without it."""
+    if manifest.backbone.streams is None:
+        return open_camera(camera, clock)
+    return RevivedCamera(partial(open_camera, camera, clock))
 
 
 def _open_ear(
