@@ -155,8 +155,9 @@ def error(
     """Of the graphs' features against transformers' own model's, on one picture of noise."""
     image = recipe.adaptor.image
     draw = np.random.default_rng(0)
-    frames = draw.integers(0, 256, (1, image.count, image.height, image.width, 3), np.uint8)
-    moment = CalibrationSet(frames, [WORDS], ["noise"], np.zeros((1, 0), np.float32))
+    size = (image.count, 1, image.height, image.width, 3)
+    cameras = tuple(draw.integers(0, 256, size, np.uint8))
+    moment = CalibrationSet(cameras, [WORDS], ["noise"], np.zeros((1, 0), np.float32))
 
     def by_graphs() -> Float32:
         feeds = host_feeds(work, backbone, moment)
@@ -165,7 +166,7 @@ def error(
         return feeds[0]["pooled"].reshape(-1)
 
     def by_transformers() -> Float32:
-        pictures = [CameraFrame(picture, 1, "noise") for picture in frames[0]]
+        pictures = [CameraFrame(picture, 1, "noise") for picture in moment.frames[0]]
         return ReferenceBackbone(recipe, "random:0").pooled(pictures, WORDS)
 
     ours = measured.step("graphs, one pass", np.ndarray, by_graphs, lambda _: [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import msgspec
 import pytest
 
 from neon_edge.build.recipe import load_recipe
@@ -44,8 +45,9 @@ def test_parameters(name: str) -> None:
 
 
 def test_deepstack_features_reach_the_parts_that_hold_their_layers() -> None:
-    adaptor = load_recipe(ENGINES / "cosmos_reason2_8b").adaptor
-    plans = adaptor.parts(PROMPT)
+    recipe = load_recipe(ENGINES / "cosmos_reason2_8b")
+    cut = msgspec.structs.replace(recipe.text.cut, layers_per_part=2)
+    plans = type(recipe.adaptor)(recipe.text.config, cut).parts(PROMPT)
     assert len(plans) == 19
     assert chained(plans) == {"patches", "text_embeds", "pool_weights"}
     wanted = [[spec.name for spec in plan.inputs] for plan in plans[1:4]]
