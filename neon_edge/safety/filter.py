@@ -98,7 +98,7 @@ class SafetyFilter:
 
         Damp and off stay latched, and all else that speaks against moving still does.
         """
-        self._driven = np.arange(len(self._names), dtype=np.intp)
+        self._driven = np.arange(len(self._names))
         self._watch.forgo_features()
 
     def filter(

@@ -22,12 +22,13 @@ CONTROL, BACKBONE = "neon_edge.runtime.control", "neon_edge.runtime.backbone"
 TICK_MS = 20.0
 SLACK_TICKS = 2
 SAFETY: dict[str, Any] = {
-    "features_scale_after_ms": 200.0,
-    "features_hold_after_ms": 400.0,
+    "features_scale_after_ms": 350.0,
+    "features_hold_after_ms": 700.0,
     "hold_damp_after_s": 0.0,
     "ramp_s": 0.5,
 }
-"""A backbone is back within a second: thresholds that notice. No hold ends in a damp."""
+"""A killed backbone is back after 0.8 s at the earliest: a threshold that notices, and that a busy
+machine's passes do not reach. No hold ends in a damp."""
 WAIST_WATCHDOG_MS = 200
 Rows = npt.NDArray[np.void]
 
@@ -88,7 +89,7 @@ class Bed:
     def ready(self) -> None:
         """Return once it runs."""
         self.live.until_ticking()
-        self.live.until(Rung.RUN)
+        self.until_moving(60)
         self.mark()
 
     def mark(self) -> int:
