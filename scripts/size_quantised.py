@@ -58,12 +58,12 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    figures = options.directory / f"{options.recipe}-{options.bits}.json"
-    rows: dict[str, Any] = json.loads(figures.read_text()) if figures.exists() else {}
     recipe = load_recipe(options.recipe)
     recipe = Recipe(
         msgspec.structs.replace(recipe.text, precision=options.precision), recipe.directory
     )
+    figures = options.directory / f"{recipe.name}-{options.bits}.json"
+    rows: dict[str, Any] = json.loads(figures.read_text()) if figures.exists() else {}
     spell = Spell(options.minutes)
     manifest, work = exported(recipe, options)
     feeds = host_feeds(work.bundle, manifest, work.moments)
