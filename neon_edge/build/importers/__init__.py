@@ -2,7 +2,7 @@
 
     GPTQ · AWQ · compressed-tensors · ModelOpt  ──▶  QuantisedLinear  ──▶  ONNX Q/DQ
 
-NumPy only. A layout that is not known exactly is refused by its name.
+A layout that is not known exactly is refused by its name.
 """
 
 from neon_edge.build.importers.checkpoint import QuantisedCheckpoint, is_quantised

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 
 from neon_edge.build.importers.linear import QuantisedLinear, dequantised
@@ -55,7 +56,7 @@ class QuantisedCheckpoint:
             module, _, last = tensor.rpartition(".")
             if module == name and last in _FIELDS:
                 with _opened(file) as tensors:
-                    arrays[last] = np.asarray(tensors.get_tensor(tensor))
+                    arrays[last] = _array(tensors.get_tensor(tensor))
         return read_linear(self.layout, name, arrays)
 
     def field_of(self, tensor: str) -> tuple[str, str] | None:
@@ -107,9 +108,15 @@ def _stated(directory: Path) -> dict[str, Any] | None:
     return None
 
 
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """As stored; NumPy has no bfloat16, and float32 holds it exactly."""
+    array: npt.NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
+
+
 def _opened(file: Path) -> Any:
     try:
-        return safe_open(str(file), framework="numpy")
+        return safe_open(str(file), framework="pt")
     except (SafetensorError, OSError) as failure:
         raise ConfigWrong(
             f"{file.name} is damaged or cut off", f"{file}: {failure}", "download it again"

@@ -60,6 +60,20 @@ def rewrite(directory: Path, name: str, value: torch.Tensor | None) -> None:
     save_file(tensors, file)
 
 
+def test_scales_in_bfloat16_are_read_as_they_are(recipe: Recipe, tmp_path: Path) -> None:
+    publish(recipe, tmp_path, GPTQ, "model.layers.0.mlp.up_proj")
+    name = "model.layers.0.mlp.up_proj"
+    exact = load_file(next(tmp_path.glob("*.safetensors")))[f"{name}.scales"].bfloat16()
+    rewrite(tmp_path, f"{name}.scales", exact)
+    weights = open_weights(str(tmp_path), recipe)
+    assert isinstance(weights, QuantisedWeights)
+    layer = weights.checkpoint.layer(name)
+    assert np.array_equal(layer.scales, exact.float().numpy())
+    steps = exact.float().repeat_interleave(layer.group, dim=0)
+    wanted = torch.from_numpy(layer.codes.astype(np.float32)) * steps
+    assert torch.equal(weights.tensor(f"{name}.weight"), wanted.T)
+
+
 def test_what_is_not_the_recipes_is_refused_by_name(recipe: Recipe, tmp_path: Path) -> None:
     publish(recipe, tmp_path, GPTQ, "model.layers.0.")
     rewrite(tmp_path, "model.layers.0.self_attn.o_proj.bias", torch.ones(128))
