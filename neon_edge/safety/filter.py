@@ -41,7 +41,6 @@ class SafetyFilter:
         self._outside = robot.safety.start_outside_rad
         self._ramp_ns = robot.safety.ramp_s * 1e9
         self._previous: Float32 = np.zeros(joints, dtype=np.float32)
-        self._anchor: Float32 = np.empty(joints, np.float32)
         self._wanted: Float32 = np.empty(joints, np.float32)
         self._zeros: Float32 = np.zeros(joints, dtype=np.float32)
         self._base = BaseMotion(robot)
@@ -137,7 +136,7 @@ class SafetyFilter:
     def _anchor_at(self, now_ns: int) -> None:
         # A ramp starts where the commands come to rest: motors are tracking them, so nothing jumps,
         # and an arm that sags under gravity does not sag further with every hold.
-        self._anchor[:] = self._motion.rest()
+        self._anchor: Float32 = self._motion.rest().astype(np.float32)
         self._ramp_from_ns = now_ns
 
     def _follow(self, setpoint: Setpoint, scale: float, now_ns: int) -> None:
