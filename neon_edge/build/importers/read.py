@@ -29,6 +29,10 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
 }
 
 
+_ORDERS = (None, False, "weight", "static")
+"""Act-orders of compressed-tensors that leave the stored format alone; "group" stores indices."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a checkpoint's layers are stored, and in groups of how many rows (0: not stated)."""
@@ -88,7 +92,8 @@ def _gptq(config: Mapping[str, Any]) -> Layout:
     bits, stored = config.get("bits"), str(config.get("checkpoint_format", "gptq"))
     if bits != 4 or stored not in ("gptq", "gptq_v2"):
         raise _unknown(f"GPTQ with {bits} bits in format {stored!r}")
-    if config.get("dynamic"):
+    # "-:PATTERN" names modules that stay in float; anything else gives some a format of their own.
+    if any(not pattern.startswith("-:") for pattern in config.get("dynamic") or {}):
         raise _unknown("GPTQ with per-module overrides ('dynamic')")
     kind: Kind = "gptq_v1" if stored == "gptq" else "gptq_v2"
     return Layout(kind, bool(config.get("sym", True)), max(0, int(config.get("group_size", 128))))
@@ -107,7 +112,7 @@ def _compressed(config: Mapping[str, Any]) -> Layout:
         raise _unknown(f"compressed-tensors with {len(groups)} config groups")
     weights, incoming = groups[0].get("weights") or {}, groups[0].get("input_activations")
     stored = str(groups[0].get("format") or config.get("format"))
-    known = weights.get("type") == "int" and not weights.get("actorder")
+    known = weights.get("type") == "int" and weights.get("actorder") in _ORDERS
     if known and stored == "pack-quantized" and weights.get("num_bits") == 4 and incoming is None:
         return Layout(
             "packed_w4a16",

@@ -117,7 +117,20 @@ def test_int8_layers_keep_their_codes_and_both_scales() -> None:
         ({"quant_method": "bitsandbytes"}, "bitsandbytes"),
         ({"quant_method": "gptq", "bits": 3}, "3 bits"),
         ({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"}, "marlin"),
-        ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:x": {}}}, "dynamic"),
+        (
+            {"quant_method": "gptq", "bits": 4, "dynamic": {"-:x": {}, "+:y": {"bits": 8}}},
+            "dynamic",
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "format": "pack-quantized",
+                "config_groups": {
+                    "g": {"weights": {"type": "int", "num_bits": 4, "actorder": "group"}}
+                },
+            },
+            "actorder",
+        ),
         ({"quant_method": "awq", "bits": 4, "version": "gemv"}, "gemv"),
         ({"quant_method": "compressed-tensors", "config_groups": {}}, "0 config groups"),
         (
@@ -162,3 +175,15 @@ def test_a_damaged_layer_is_refused(published: Arrays, change: Arrays, word: str
         read_linear(Layout("gptq_v2"), "layers.0.q_proj", arrays)
     assert "layers.0.q_proj" in refusal.value.wrong
     assert word in refusal.value.facts
+
+
+def test_what_only_skips_modules_or_orders_the_work_changes_no_layout() -> None:
+    skips = {"quant_method": "gptq", "bits": 4, "dynamic": {"-:.*visual.*": {}}}
+    assert layout_of(skips).kind == "gptq_v1"
+    weights = {"type": "int", "num_bits": 4, "group_size": 128, "actorder": "weight"}
+    packed = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {"group_0": {"weights": weights}},
+    }
+    assert layout_of(packed).kind == "packed_w4a16"
