@@ -51,7 +51,8 @@ def main(options: argparse.Namespace) -> int:
         said = options.instruction or [INSTRUCTION]
         moments = from_clip(options.clip, said, count, pictures, seed, recipe.adaptor.audio)
     else:
-        moments = from_lerobot(options.lerobot, count, options.camera, seed)
+        audio = recipe.adaptor.audio
+        moments = from_lerobot(options.lerobot, count, options.camera, seed, audio)
     checked(moments, pictures)
     sha256 = write_moments(directory, moments)
     _tell(f"{len(moments.names)} moments in {directory}, sha256 {sha256[:16]}")

@@ -13,6 +13,7 @@ from neon_edge.errors import EXIT_BUG, NeonEdgeError
 VERBS = {
     "build": "recipe + checkpoint → plans for this machine, verified",
     "calibrate": "clips or a LeRobot dataset → moments to quantise by, and how far they reach",
+    "record": "a limp robot's cameras, sound and joints → an episode to calibrate on",
     "verify": "plans against the network they were made from, in radians, with a page to read",
     "inspect": "what is in a directory of plans, what it was made from, does it fit here",
     "run": "drive the robot",

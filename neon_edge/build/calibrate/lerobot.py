@@ -17,7 +17,9 @@ import numpy as np
 
 from neon_edge.build.calibrate.draw import draw
 from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.capture.clip import load_av
+from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.types import Float32, UInt8
 
@@ -26,9 +28,9 @@ VERSIONS = ("v2.1", "v3.0")
 
 
 class Place(NamedTuple):
-    """Where a camera's pictures of an episode are: a video, and when the episode begins in it."""
+    """Where an episode's pictures or sound are: a file, and when the episode begins in it."""
 
-    video: Path
+    path: Path
     from_s: float
 
 
@@ -46,7 +48,7 @@ class Dataset:
                 f"convert it with lerobot's own tools to one of {', '.join(VERSIONS)}",
             )
         features = self.meta["features"]
-        self.cameras = sorted(k for k, f in features.items() if f.get("dtype") == "video")
+        self.cameras = [k for k, f in features.items() if f.get("dtype") == "video"]
         self.robot = ",".join(_names(features.get(STATE, {}).get("names")))
         self._tasks = _tasks(root, self.version)
         self._episodes = _episodes(root) if self.version == "v3.0" else {}
@@ -69,8 +71,11 @@ class Dataset:
         self.episode = joined("episode_index").astype(np.int64)
         self.at_s = joined("timestamp").astype(np.float64)
         self.tasks = [self._tasks[int(number)] for number in joined("task_index")]
-        states = joined(STATE) if STATE in columns else np.zeros((len(self.episode), 0))
-        self.state = np.stack(list(states)).astype(np.float32)
+        self.state = np.zeros((len(self.episode), 0), np.float32)
+        if STATE in columns:
+            # A robot of one joint has a number a row, and not a list.
+            states = np.stack(list(joined(STATE))).astype(np.float32)
+            self.state = states.reshape(len(states), -1)
 
     def place(self, episode: int, camera: str) -> Place:
         """Where `camera` saw `episode`."""
@@ -88,6 +93,18 @@ class Dataset:
         )
         return Place(self.root / path, float(row[f"videos/{camera}/from_timestamp"]))
 
+    def heard(self, episode: int, camera: str) -> Place:
+        """Where the sound of `episode` is: beside the pictures where meta says so, else in them."""
+        named = [str(key) for key in self.meta.get("audio", {})]
+        if not named:
+            return self.place(episode, camera)
+        path = str(self.meta["audio_path"]).format(
+            episode_chunk=episode // int(self.meta.get("chunks_size", 1000)),
+            audio_key=named[0],
+            episode_index=episode,
+        )
+        return Place(self.root / path, 0.0)
+
     def motion(self) -> Float32:
         """How far the joints moved since the row before, (n,), in the state's own units."""
         moved = np.zeros(len(self.state), np.float32)
@@ -96,10 +113,17 @@ class Dataset:
         return moved
 
 
-def from_lerobot(root: Path, count: int, cameras: Sequence[str], seed: int) -> CalibrationSet:
+def from_lerobot(
+    root: Path,
+    count: int,
+    cameras: Sequence[str],
+    seed: int,
+    audio: AudioGeometry | None = None,
+) -> CalibrationSet:
     """`count` moments over all tasks and speeds. `cameras` in the recipe's order; empty is all.
 
-    Raises `ConfigWrong` where the dataset is damaged or lacks a camera.
+    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the dataset is
+    damaged, lacks a camera, or is mute and sound is wanted.
     """
     dataset = Dataset(root)
     wanted = list(cameras) or dataset.cameras
@@ -117,7 +141,23 @@ def from_lerobot(root: Path, count: int, cameras: Sequence[str], seed: int) -> C
         names=[f"episode {dataset.episode[row]} at {dataset.at_s[row]:.2f} s" for row in rows],
         joints=dataset.state[rows],
         robot=dataset.robot,
+        sounds=_sounds(dataset, rows, wanted[0], audio) if audio is not None and wanted else None,
+        rate_hz=audio.rate_hz if audio is not None else 0,
     )
+
+
+def _sounds(dataset: Dataset, rows: list[int], camera: str, audio: AudioGeometry) -> Float32:
+    """(rows, samples). Raises `ConfigWrong` where there is none."""
+    wanted: dict[Place, list[int]] = {}
+    for index, row in enumerate(rows):
+        wanted.setdefault(dataset.heard(int(dataset.episode[row]), camera), []).append(index)
+    found: Float32 = np.zeros((len(rows), audio.samples), np.float32)
+    for heard, places in wanted.items():
+        if not heard.path.is_file():
+            raise _missing(heard.path)
+        at_s = [heard.from_s + float(dataset.at_s[rows[index]]) for index in places]
+        found[places] = windows_of(heard.path, [round(at * 1e9) for at in at_s], audio)
+    return found
 
 
 def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
@@ -126,7 +166,7 @@ def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
     for index, row in enumerate(rows):
         place = dataset.place(int(dataset.episode[row]), camera)
         at_s = place.from_s + float(dataset.at_s[row])
-        wanted.setdefault(place.video, []).append((at_s, index))
+        wanted.setdefault(place.path, []).append((at_s, index))
     found: dict[int, UInt8] = {}
     for video, times in wanted.items():
         found.update(_decoded(video, sorted(times), 0.5 / float(dataset.meta["fps"])))
@@ -143,7 +183,7 @@ def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
 def _decoded(video: Path, times: list[tuple[float, int]], tolerance_s: float) -> dict[int, UInt8]:
     """The first picture no earlier than each time, less half a frame."""
     if not video.is_file():
-        raise ConfigWrong("a video of the dataset is not there", str(video), "download it whole")
+        raise _missing(video)
     found: dict[int, UInt8] = {}
     waiting = list(times)
     av = load_av()
@@ -164,6 +204,11 @@ def _decoded(video: Path, times: list[tuple[float, int]], tolerance_s: float) ->
         f"{video}: nothing at {waiting[0][0]:.3f} s",
         "download it again",
     )
+
+
+def _missing(path: Path) -> ConfigWrong:
+    what = "a recording" if path.suffix == ".wav" else "a video"
+    return ConfigWrong(f"{what} of the dataset is not there", str(path), "download it whole")
 
 
 def _tasks(root: Path, version: str) -> dict[int, str]:
