@@ -24,8 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from neon_edge.engine.manifest import read_manifest
 from neon_edge.runtime.board import board
 from tests.bench.fault_bed import Bed, Outcome
-from tests.bench.fault_rows import (
-    GENTLE,
+from tests.bench.fault_ends import (
     bus_off,
     full_disk,
     killed_backbone,
@@ -33,6 +32,7 @@ from tests.bench.fault_rows import (
     killed_supervisor,
     unplugged,
 )
+from tests.bench.fault_rows import GENTLE
 from tests.bench.fault_world import CAMERA, camera_bed, wall_clock
 from tests.conftest import ROOT
 

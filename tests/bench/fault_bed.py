@@ -103,18 +103,24 @@ class Bed:
         rows = self.live.rows()
         return rows[rows["row"] > self._row]
 
-    def until_stood(self, rung: Rung, timeout_s: float = 20) -> None:
+    def until_stood(self, rung: Rung, timeout_s: float = 20, cause: Cause | None = None) -> None:
         """Return once a tick since the mark has stood on `rung`, however short."""
         until_ns = CLOCK.now_ns() + round(timeout_s * 1e9)
-        while not (self.rows()["rung"] == rung).any():
+        while not self._has_stood(rung, cause):
             if CLOCK.now_ns() > until_ns:
                 raise AssertionError(f"never on {rung.name}")
             CLOCK.sleep_until_ns(CLOCK.now_ns() + 50_000_000)
 
+    def _has_stood(self, rung: Rung, cause: Cause | None) -> bool:
+        rows = self.rows()
+        if cause is not None:
+            rows = rows[rows["cause"] == cause]
+        return bool((rows["rung"] == rung).any())
+
     def until_moving(self, timeout_s: float = 25) -> None:
         """Return once it moves again, if scaled: a busy machine's features are often that old."""
         until_ns = CLOCK.now_ns() + round(timeout_s * 1e9)
-        while self.live.rows()[-1]["rung"] > Rung.SCALE:
+        while not (self.live.rows()[-1:]["rung"] <= Rung.SCALE).any():
             if CLOCK.now_ns() > until_ns:
                 raise AssertionError("it does not move again")
             CLOCK.sleep_until_ns(CLOCK.now_ns() + 50_000_000)

@@ -12,7 +12,8 @@ import pytest
 
 from tests.bench import bench_faults
 from tests.bench.fault_bed import SLACK_TICKS, Bed
-from tests.bench.fault_rows import GENTLE, bus_off, full_disk, killed_backbone, killed_control
+from tests.bench.fault_ends import bus_off, full_disk, killed_backbone, killed_control
+from tests.bench.fault_rows import GENTLE
 from tests.bench.fault_world import CAMERA, Feed, camera_bed, wall_clock
 
 pytestmark = pytest.mark.slow
