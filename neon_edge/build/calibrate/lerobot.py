@@ -156,7 +156,8 @@ def _sounds(dataset: Dataset, rows: list[int], camera: str, audio: AudioGeometry
         if not heard.path.is_file():
             raise _missing(heard.path)
         at_s = [heard.from_s + float(dataset.at_s[rows[index]]) for index in places]
-        found[places] = windows_of(heard.path, [round(at * 1e9) for at in at_s], audio)
+        # Datasets date rows in float32: what is below a microsecond is no time.
+        found[places] = windows_of(heard.path, [round(at * 1e6) * 1000 for at in at_s], audio)
     return found
 
 

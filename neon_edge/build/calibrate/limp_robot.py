@@ -38,7 +38,7 @@ class Source:
         self._sensing = sensing
         self._clock = clock
         self._wait_ns = min(ANSWER_NS, _NS // fps // 2)
-        self._patience = max(5, fps)
+        self._patience = max(5, fps // 2)
         self._joints = len(robot.joint_names)
         self._silent = np.zeros(self._joints, np.int64)
         self._heard = np.zeros(self._joints, np.int64)
