@@ -70,7 +70,7 @@ def swing(number: int) -> float:
 def led(robot: RobotConfig, number: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Where the joints are then: those that cannot go so far, at their ends."""
     ends = np.array([(joint.lower, joint.upper) for joint in robot.joints])
-    return np.clip(swing(number), ends[:, 0], ends[:, 1])
+    return np.asarray(np.clip(swing(number), ends[:, 0], ends[:, 1]))
 
 
 class Took:
@@ -252,7 +252,7 @@ def test_a_bus_that_dies_costs_only_what_comes_after(robot: RobotConfig, tmp_pat
     def die(row: int, body: Body, _: FakeClock) -> None:
         if row == 12:
             for motors in body.buses.values():
-                motors.hear = lambda raw, now_ns: []  # type: ignore[method-assign, assignment]
+                motors.hear = lambda raw, now_ns: []  # type: ignore[method-assign]
 
     with pytest.raises(BusFailed, match="no longer answers") as caught:
         Took(robot, tmp_path / "set", None, "wave", die)
