@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neon_edge.config import load_robot
-from neon_edge.config.robot import HeadsChoice
+from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.action_tokens import ActionTokens, open_action_tokens
 from neon_edge.engine.manifest import HeadsManifest, Part
 from neon_edge.engine.spelling import SpellingEngine
