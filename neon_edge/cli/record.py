@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Record one episode. Ctrl-C ends it and keeps what there is."""
-    from neon_edge.build.calibrate.record import Recorded, record
+    from neon_edge.runtime.episodes.record import Recorded, record
     from neon_edge.sim.launch import start_sim, with_channels
 
     robot = load_robot(options.robot)

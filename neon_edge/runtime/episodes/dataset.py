@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from neon_edge import __version__
-from neon_edge.build.calibrate.film import Film, SoundTrack, partial, unwritten
-from neon_edge.build.calibrate.lerobot_stats import Summary, column_stats
 from neon_edge.errors import ConfigWrong, DeviceMissing, UsageWrong
+from neon_edge.runtime.episodes.film import Film, SoundTrack, partial, unwritten
+from neon_edge.runtime.episodes.stats import Summary, column_stats
 from neon_edge.types import AudioWindow, Float32, UInt8
 
 VERSION = "v2.1"

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neon_edge.build.calibrate.lerobot_writer import Dataset, Episode, Form
-from neon_edge.build.calibrate.limp_robot import Source, open_source
 from neon_edge.capture.senses import Sense
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import NeonEdgeError
+from neon_edge.runtime.episodes.dataset import Dataset, Episode, Form
+from neon_edge.runtime.episodes.limp_robot import Source, open_source
 from neon_edge.runtime.sensing import Moment
 from neon_edge.types import Float32
 

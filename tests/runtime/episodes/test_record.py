@@ -19,13 +19,13 @@ from pyarrow import parquet
 
 from neon_edge.build.calibrate.lerobot import from_lerobot
 from neon_edge.build.calibrate.moments import checked
-from neon_edge.build.calibrate.record import Recorded, record
 from neon_edge.capture.clip import decode_frames
 from neon_edge.clock import FakeClock
 from neon_edge.config import RobotConfig, load_robot
 from neon_edge.config.robot import ClipCamera, WavMicrophone
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import BusFailed, ConfigWrong, NeonEdgeError, UsageWrong
+from neon_edge.runtime.episodes.record import Recorded, record
 from neon_edge.sim.body import Body
 from neon_edge.sim.launch import simulated
 from tests.build.test_listening import listening
