@@ -18,7 +18,7 @@ from neon_edge.config import RobotConfig
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing, UsageWrong
 from neon_edge.runtime.rundir import PREFIX, place, sweep
 from neon_edge.runtime.sensing import Moment, Sensing
-from neon_edge.runtime.spec import read_spec
+from neon_edge.runtime.spec import FILE_NAME, read_spec
 from neon_edge.safety.limp import limp
 from neon_edge.transport import Robot, open_robot
 from neon_edge.types import Float32
@@ -115,9 +115,13 @@ def _refuse_driven(robot: RobotConfig) -> None:
     """Two masters on one CAN bus disturb each other, and only serial lines can be locked."""
     ours = {bus.channel for bus in robot.buses}
     sweep()
-    for path in place().glob(f"{PREFIX}*/run.json"):
-        driven = ours & {bus.channel for bus in read_spec(path).robot.buses}
-        if driven:
-            raise UsageWrong(
-                "a run drives these motors", f"{path}: {', '.join(sorted(driven))}", "end it first"
-            )
+    for path in place().glob(f"{PREFIX}*/{FILE_NAME}"):
+        # One of another version, or of another user, cannot be read.
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            driven = ours & {bus.channel for bus in read_spec(path).robot.buses}
+            if driven:
+                raise UsageWrong(
+                    "a run drives these motors",
+                    f"{path.parent}: {', '.join(sorted(driven))}",
+                    "end it first: neon-edge stop --end",
+                )

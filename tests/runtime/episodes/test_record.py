@@ -6,6 +6,7 @@ On a clock that only sleeping moves, so that every row, picture and sound has it
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from neon_edge.config.robot import ClipCamera, WavMicrophone
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import BusFailed, ConfigWrong, NeonEdgeError, UsageWrong
 from neon_edge.runtime.episodes.record import Recorded, record
+from neon_edge.runtime.spec import RunSpec, write_spec
 from neon_edge.sim.body import Body
 from neon_edge.sim.launch import simulated
 from tests.build.test_listening import listening
@@ -260,3 +262,19 @@ def test_a_bus_that_dies_costs_only_what_comes_after(robot: RobotConfig, tmp_pat
     kept = len(table(tmp_path / "set", 0))
     assert kept >= 12
     assert from_lerobot(tmp_path / "set", 3, [], 0).robot.startswith(robot.joint_names[0])
+
+
+def test_motors_that_a_run_drives_are_left_alone(
+    robot: RobotConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = [msgspec.structs.replace(bus, channel=f"can{n}") for n, bus in enumerate(robot.buses)]
+    run = tmp_path / f"neon-edge-{os.getpid()}-x"
+    run.mkdir()
+    ours = msgspec.structs.replace(robot, buses=driven)
+    write_spec(RunSpec(robot=ours, plans="", directory=str(run)))
+    monkeypatch.setattr("neon_edge.runtime.episodes.limp_robot.place", lambda: tmp_path)
+    with pytest.raises(UsageWrong, match="a run drives these motors") as caught:
+        Took(ours, tmp_path / "set", 2, "wave")
+    assert "can0" in caught.value.facts
+    # Another robot beside it is no reason.
+    assert Took(robot, tmp_path / "set", 2, "wave").said.rows == 2
