@@ -45,11 +45,13 @@ class Film:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._container: Any = self._av.open(str(partial(path)), "w", format="mp4")
             self._stream = self._container.add_stream(_CODEC, rate=fps, options=_OPTIONS)
+            stream = self._stream
+            stream.height, stream.width, stream.pix_fmt = height, width, self.pixels
+            stream.gop_size = 2
+            stream.codec_context.thread_count = _THREADS
+            stream.codec_context.open()
         except (self._av.FFmpegError, OSError, ValueError) as failure:
             raise unwritten(path, failure) from failure
-        self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, self.pixels
-        self._stream.gop_size = 2
-        self._stream.codec_context.thread_count = _THREADS
 
     def check(self, image: UInt8) -> None:
         """Raises `ConfigWrong` for a picture of another size."""

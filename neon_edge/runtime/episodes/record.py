@@ -21,6 +21,8 @@ from neon_edge.runtime.sensing import Moment
 from neon_edge.types import Float32
 
 _NS = 1_000_000_000
+START_NS = 200_000_000
+"""Encoders take longer to open than a row may take."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ def record(
             robot.name, robot.joint_names, dict(zip(names, sizes, strict=True)), fps, ear, rate_hz
         )
         dataset = Dataset(root, form)
-        begun_ns, said = clock.now_ns(), Recorded()
+        begun_ns, said = clock.now_ns() + START_NS, Recorded()
         episode = Episode(dataset, begun_ns)
         tell(f"recording episode {dataset.number}")
         try:
