@@ -101,6 +101,10 @@ class Health:
     """A joint whose motor reports a fault; -1 for none."""
     tilt_rad: float = 0.0
     """How far the base leans."""
+    turn_rad_s: float = 0.0
+    """How fast the base turns, about whatever axis."""
+    imu_ns: int = -1
+    """When both were last heard; 0 for never, below 0 where no IMU is there to hear."""
     stop_pressed: bool = False
     """The e-stop input."""
 

@@ -28,7 +28,8 @@ def check_robot(robot: RobotConfig) -> None:
     _park(robot)
     _heartbeat(robot)
     period_ms = 1e3 / robot.rate_hz
-    for key in ("head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"):
+    keys = ["head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"]
+    for key in [*keys, "imu_silent_after_ms"] if robot.imu else keys:
         if getattr(robot.safety, key) < 2 * period_ms:
             raise ConfigWrong(
                 "a healthy robot would hold at every tick",
@@ -68,7 +69,8 @@ def check_robot(robot: RobotConfig) -> None:
     if not robot.simulated and (robot.sensors or robot.emulated):
         raise ConfigWrong(
             "a real robot cannot have simulated parts",
-            'a bus or a base with channel "sim" or a fixed sensor, and simulated = false',
+            'a bus or a base with channel "sim", an emulated IMU or a fixed sensor, '
+            "and simulated = false",
             "name the real device, or set simulated = true",
         )
 

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
 from neon_edge.config.heads import HeadsChoice
+from neon_edge.config.imu import Imu, UdpImu
 from neon_edge.config.motors import Motor, NotNegative, Positive
 from neon_edge.config.senses import Senses
 from neon_edge.config.stopping import Heartbeat, Park, StopInput
@@ -157,6 +158,11 @@ class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     velocity_trip_ticks: Annotated[int, Meta(ge=1)] = 3
     tilt_damp_rad: Positive = 1.0
     """The base leaning further than this: damp."""
+    turn_damp_rad_s: Positive = 6.0
+    """The base turning faster than this: damp."""
+    imu_silent_after_ms: Positive = 100.0
+    """An IMU silent for longer than this, where there is one: the rung of `imu_silent`."""
+    imu_silent: Literal["hold", "damp"] = "hold"
     damp_off_after_s: NotNegative = 0.0
     """Damped for this long: torque off; 0 damps until somebody decides."""
     ramp_s: Positive = 3.0
@@ -209,6 +215,8 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The e-stop's contact, normally closed: what opens it, or loses it, damps the robot."""
     heartbeat: Heartbeat | None = None
     """Tells an external relay, tick by tick, that the robot is armed and well."""
+    imu: Imu | None = None
+    """Where the base's tilt and turning are heard; without it they are taken to be nothing."""
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
     heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()
@@ -234,6 +242,7 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def emulated(self) -> bool:
-        """Whether any bus, or the base, is emulated."""
+        """Whether any bus, the base or the IMU is emulated."""
         on_base = self.base is not None and self.base.channel == "sim"
-        return on_base or any(bus.channel == "sim" for bus in self.buses)
+        on_imu = isinstance(self.imu, UdpImu) and self.imu.emulated
+        return on_base or on_imu or any(bus.channel == "sim" for bus in self.buses)

@@ -22,7 +22,7 @@ from neon_edge.runtime.diffusion import diffusion_warnings
 from neon_edge.runtime.headset import open_headset
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
 from neon_edge.runtime.observed import Observer
-from neon_edge.runtime.outside import open_pulse, pulse_warnings, watch_health
+from neon_edge.runtime.outside import open_pulse, outside_warnings, watch_health
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
@@ -113,7 +113,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         finally:
             for head in heads.heads:
                 had.warnings.extend(warnings_of(head.strategy))
-            had.warnings.extend(pulse_warnings(stages.pulse))
+            had.warnings.extend(outside_warnings(stages.pulse, health.imu))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 

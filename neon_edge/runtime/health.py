@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from neon_edge.transport.chain import JointCounters
+from neon_edge.transport.imu import ImuLink
 from neon_edge.types import Health
 
 STOP_CLEAR = 0x01
@@ -54,7 +55,15 @@ class HealthWatch:
     `stops` are all that may stop the robot: each is looked at, every time.
     """
 
-    def __init__(self, counters: JointCounters, stops: Sequence[Pressable], window: int) -> None:
+    def __init__(
+        self,
+        counters: JointCounters,
+        stops: Sequence[Pressable],
+        window: int,
+        imu: ImuLink | None = None,
+    ) -> None:
+        self.imu = imu
+        """What tells how the base leans, if anything does."""
         self._counters = counters
         self._stops = stops
         self._missing = np.zeros(window, dtype=np.int64)
@@ -75,6 +84,8 @@ class HealthWatch:
         faulty = int(counters.faults.argmax())
         health.faulty_joint = faulty if counters.faults[faulty] else -1
         health.stop_pressed = self.stop_pressed
+        if self.imu is not None:
+            self.imu.read(health)
         return health
 
     @property

@@ -53,9 +53,11 @@ def observed_fields(joints: int) -> Fields:
         ("features_ns", "i8"),
         ("sequence", "i8"),
         ("base_ns", "i8"),
+        ("imu_ns", "i8"),
         ("faulty_joint", "i8"),
         ("bus_missing", "f8"),
         ("tilt_rad", "f8"),
+        ("turn_rad_s", "f8"),
         ("received_ns", f"i8*{joints}"),
         *((name, f"f4*{joints}") for name in _PER_JOINT),
         ("base", "f4*3"),
@@ -127,6 +129,7 @@ class Observer:
         at["features_ns"][0] = 0 if features is None else features.captured_ns
         at["faulty_joint"][0], at["bus_missing"][0] = health.faulty_joint, health.bus_missing
         at["tilt_rad"][0], at["stop_pressed"][0] = health.tilt_rad, health.stop_pressed
+        at["turn_rad_s"][0], at["imu_ns"][0] = health.turn_rad_s, health.imu_ns
         at["rung"][0], at["has_setpoint"][0] = command.rung, setpoint is not None
         np.copyto(at["received_ns"], joints.received_ns)
         np.copyto(at["position"], joints.position)

@@ -173,6 +173,8 @@ class _Rerun:
         health.faulty_joint = int(row["faulty_joint"])
         health.tilt_rad = float(row["tilt_rad"])
         health.stop_pressed = bool(row["stop_pressed"])
+        if "imu_ns" in (row.dtype.names or ()):  # of recordings made since IMUs are heard
+            health.turn_rad_s, health.imu_ns = float(row["turn_rad_s"]), int(row["imu_ns"])
         setpoint = None
         if row["kind"] == Kind.TICK:
             setpoint = self._heads.setpoint(features, joints, at_ns, number)

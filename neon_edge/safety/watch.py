@@ -33,6 +33,8 @@ class Cause(IntEnum):
     DAMPED_TOO_LONG = 12
     DISARMED = 13
     BASE_SILENT = 14
+    IMU_SILENT = 15
+    TURNING = 16
 
 
 class Judgement(NamedTuple):
@@ -79,6 +81,8 @@ class Watch:
         self._joint_hold_ns = limits.joint_hold_after_ms * 1e6
         self._joint_damp_ns = limits.joint_damp_after_ms * 1e6
         self._base_ns = limits.base_hold_after_ms * 1e6
+        self._imu_ns = limits.imu_silent_after_ms * 1e6
+        self._imu_rung = Rung.DAMP if limits.imu_silent == "damp" else Rung.HOLD
         self._trip = velocity * np.float32(limits.velocity_trip)
         self._fast = np.empty_like(velocity, np.int64)
         self.start(0)
@@ -107,6 +111,7 @@ class Watch:
         for judgement in (
             self._joints(joints, now_ns),
             self._base(joints, now_ns),
+            self._imu(health, now_ns),
             self._bus(health),
             self._finite(setpoint),
             self._head(setpoint, now_ns),
@@ -129,6 +134,8 @@ class Watch:
         # Written so that an angle that is not a number counts as a fall.
         if not abs(health.tilt_rad) <= self._limits.tilt_damp_rad:
             return Judgement(Rung.DAMP, Cause.TILTED)
+        if not health.turn_rad_s <= self._limits.turn_damp_rad_s:
+            return Judgement(Rung.DAMP, Cause.TURNING)
         return RUNNING
 
     def _joints(self, joints: JointState, now_ns: int) -> Judgement:
@@ -151,6 +158,11 @@ class Watch:
         heard_ns = joints.base_received_ns
         if heard_ns >= 0 and now_ns - heard_ns > self._base_ns:
             return Judgement(Rung.HOLD, Cause.BASE_SILENT)
+        return RUNNING
+
+    def _imu(self, health: Health, now_ns: int) -> Judgement:
+        if health.imu_ns >= 0 and now_ns - health.imu_ns > self._imu_ns:
+            return Judgement(self._imu_rung, Cause.IMU_SILENT)
         return RUNNING
 
     def _bus(self, health: Health) -> Judgement:

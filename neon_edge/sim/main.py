@@ -21,11 +21,13 @@ import msgspec
 
 from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import CanBus, RobotConfig, load_robot
+from neon_edge.config.imu import UdpImu
 from neon_edge.errors import NeonEdgeError
 from neon_edge.sim.base import BaseServer
 from neon_edge.sim.body import Body
 from neon_edge.sim.channels import Channel, PtyChannel, SocketChannel
 from neon_edge.sim.faults import Faults, FaultyWire, MotorFaults, load_faults
+from neon_edge.sim.imu import EmulatedImu
 from neon_edge.sim.line import Line
 from neon_edge.sim.state import BASE_CHANNEL, FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
 
@@ -63,6 +65,9 @@ class Simulator:
         self._base: BaseServer | None = None
         if config.base is not None and config.base.channel == "sim":
             self._base = BaseServer(config, clock)
+        self._imu: EmulatedImu | None = None
+        if isinstance(config.imu, UdpImu) and config.imu.emulated:
+            self._imu = EmulatedImu(config.imu.address, config.imu.port, clock)
         self._publish_ns = 0
         self._publish()
 
@@ -97,6 +102,8 @@ class Simulator:
             self._publish_ns = now_ns + PUBLISH_NS
             self._motor_faults.strike(now_ns)
             self._body.advance(now_ns)
+            if self._imu is not None:
+                self._imu.tell()
             for name, line in self._lines.items():
                 line.speak(now_ns)
                 # A bus that goes off says so though nothing passes any more.
@@ -121,7 +128,9 @@ class Simulator:
             self._lines[name].put(raw, now_ns)
 
     def close(self) -> None:
-        """Hang up every bus, and the base."""
+        """Hang up every bus, the base and the IMU."""
+        if self._imu is not None:
+            self._imu.close()
         if self._base is not None:
             self._base.close()
         for channel in self.channels.values():

@@ -54,9 +54,9 @@ def test_numbers_of_causes_and_rungs_are_those_in_every_recording() -> None:
     assert [cause.name for cause in Cause] == [
         "NONE", "NO_FEATURES", "FEATURES_OLD", "JOINT_SILENT", "NOT_FINITE", "HEAD_LATE",
         "BUS_DROPPING", "TOO_FAST", "TILTED", "MOTOR_FAULT", "STOP_PRESSED", "HELD_TOO_LONG",
-        "DAMPED_TOO_LONG", "DISARMED", "BASE_SILENT",
+        "DAMPED_TOO_LONG", "DISARMED", "BASE_SILENT", "IMU_SILENT", "TURNING",
     ]  # fmt: skip
-    assert [int(cause) for cause in Cause] == list(range(15))
+    assert [int(cause) for cause in Cause] == list(range(17))
     assert [int(rung) for rung in Rung] == list(range(5))
     assert RUNNING == (Rung.RUN, Cause.NONE, 1.0, -1)
     assert DISARMED == (Rung.OFF, Cause.DISARMED, 1.0, -1)
@@ -91,11 +91,13 @@ CAUSES: list[tuple[dict[str, Any], Rung, Cause, int]] = [
     ({"health": Health(stop_pressed=True)}, Rung.DAMP, Cause.STOP_PRESSED, -1),
     ({"health": Health(faulty_joint=0)}, Rung.DAMP, Cause.MOTOR_FAULT, 0),
     ({"health": Health(tilt_rad=NAN)}, Rung.DAMP, Cause.TILTED, -1),
+    ({"health": Health(turn_rad_s=NAN)}, Rung.DAMP, Cause.TURNING, -1),
     ({"silent_ns": (0, 0, 300 * MS)}, Rung.DAMP, Cause.JOINT_SILENT, 2),
     ({"velocity": (0, 9, 0)}, Rung.DAMP, Cause.TOO_FAST, 1),
     ({"health": Health(bus_missing=0.6)}, Rung.DAMP, Cause.BUS_DROPPING, -1),
     ({"silent_ns": (0, 100 * MS, 0)}, Rung.HOLD, Cause.JOINT_SILENT, 1),
     ({"base_ns": 201 * MS}, Rung.HOLD, Cause.BASE_SILENT, -1),
+    ({"health": Health(imu_ns=NOW_NS - 101 * MS)}, Rung.HOLD, Cause.IMU_SILENT, -1),
     ({"health": Health(bus_missing=0.3)}, Rung.HOLD, Cause.BUS_DROPPING, -1),
     ({"position": NAN}, Rung.HOLD, Cause.NOT_FINITE, -1),
     ({"setpoint_ns": 61 * MS}, Rung.HOLD, Cause.HEAD_LATE, -1),
@@ -204,3 +206,32 @@ def test_no_setpoint_neither_counts_as_finite_nor_as_not() -> None:
         for change in ({"position": NAN}, {"setpoint_ns": None}, {"position": NAN})
     ]
     assert rungs == [Rung.HOLD, Rung.HOLD, Rung.DAMP]
+
+
+@pytest.mark.parametrize(
+    ("told", "rung", "cause"),
+    [
+        (Health(tilt_rad=1.0), Rung.RUN, Cause.NONE),
+        (Health(tilt_rad=float(np.nextafter(1.0, 2.0))), Rung.DAMP, Cause.TILTED),
+        (Health(turn_rad_s=6.0), Rung.RUN, Cause.NONE),
+        (Health(turn_rad_s=float(np.nextafter(6.0, 7.0))), Rung.DAMP, Cause.TURNING),
+        (Health(tilt_rad=1.1, turn_rad_s=6.1), Rung.DAMP, Cause.TILTED),
+        (Health(imu_ns=NOW_NS - 100 * MS), Rung.RUN, Cause.NONE),
+        (Health(imu_ns=NOW_NS - 100 * MS - 1), Rung.HOLD, Cause.IMU_SILENT),
+        (Health(imu_ns=0), Rung.HOLD, Cause.IMU_SILENT),
+        (Health(imu_ns=-1), Rung.RUN, Cause.NONE),
+    ],
+)
+def test_how_the_base_leans_turns_and_is_heard(told: Health, rung: Rung, cause: Cause) -> None:
+    judgement = judge(health=told)
+    assert (judgement.rung, judgement.cause) == (rung, cause)
+    assert (type(judgement.rung), type(judgement.cause)) == (Rung, Cause)
+
+
+@pytest.mark.parametrize(("imu_silent", "rung"), [("hold", Rung.HOLD), ("damp", Rung.DAMP)])
+def test_a_silent_imu_asks_for_the_robot_file_s_rung(imu_silent: Any, rung: Rung) -> None:
+    limits = SafetyLimits(imu_silent=imu_silent, imu_silent_after_ms=40)
+    for age_ns, expected in ((40 * MS, Rung.RUN), (40 * MS + 1, rung)):
+        watch = Watch(limits, np.ones(N, np.float32))
+        watch.start(NOW_NS)
+        assert judge(watch, health=Health(imu_ns=NOW_NS - age_ns)).rung is expected
