@@ -26,6 +26,8 @@ from neon_edge.types import Float32
 _NS = 1_000_000_000
 ANSWER_NS = 8_000_000
 """Longer than the slowest line's answers take; at high rates half a row's time."""
+RETRY_NS = 1_000_000
+"""Between looks for answers that are late, until half a row's time is over."""
 BEGIN_NS = 10 * _NS
 POLL_NS = 5_000_000
 
@@ -37,7 +39,8 @@ class Source:
         self._robot = robot
         self._sensing = sensing
         self._clock = clock
-        self._wait_ns = min(ANSWER_NS, _NS // fps // 2)
+        self._most_ns = _NS // fps // 2
+        self._wait_ns = min(ANSWER_NS, self._most_ns)
         self._patience = max(5, fps // 2)
         self._joints = len(robot.joint_names)
         self._silent = np.zeros(self._joints, np.int64)
@@ -57,6 +60,11 @@ class Source:
             )
         self._clock.sleep_until_ns(asked_ns + self._wait_ns)
         state = self._robot.read()
+        while not (state.received_ns > self._heard).all() and (
+            self._clock.now_ns() < asked_ns + self._most_ns
+        ):
+            self._clock.sleep_until_ns(self._clock.now_ns() + RETRY_NS)
+            state = self._robot.read()
         fresh = state.received_ns > self._heard
         self._silent = np.where(fresh, 0, self._silent + 1)
         self._heard[:] = state.received_ns
