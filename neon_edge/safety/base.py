@@ -20,9 +20,9 @@ class BaseMotion:
         self._fastest: Float32 = np.array(robot.base_velocity_limits, np.float32)
         change = np.array(robot.base_acceleration, np.float64) / robot.rate_hz
         # Rounded down, so that float32 adds no last bit to a limit.
-        self._change: Float32 = np.nextafter(change.astype(np.float32), np.float32(0))
-        self._goal: Float32 = np.zeros(3, np.float32)
-        self._lowest, self._highest = np.zeros(3, np.float32), np.zeros(3, np.float32)
+        self._change: Float32 = np.nextafter(change.astype(np.float32), np.float32(-np.inf))
+        self._goal: Float32 = np.empty(3, np.float32)
+        self._lowest, self._highest = np.empty(3, np.float32), np.empty(3, np.float32)
         self.velocity: Float32 = np.zeros(3, np.float32)
         """What may be sent, (3,); overwritten by every call."""
 

@@ -41,6 +41,22 @@ def test_a_velocity_that_stays_is_reached_exactly_in_the_stated_time() -> None:
     assert reached[25].tolist() == [1.5, -0.5, 1.0]
 
 
+def test_full_speed_is_the_limit_both_ways() -> None:
+    for sign in (1, -1):
+        motion = BaseMotion(robot())
+        wanted = sign * np.float32([9, 9, 9])
+        for _ in range(40):
+            motion.towards(wanted, 1.0)
+        assert (sign * motion.velocity).tolist() == FASTEST.tolist()
+
+
+def test_a_rate_that_float32_cannot_hold_is_rounded_down() -> None:
+    limits = (0.7, 0.35, 0.9)
+    motion = BaseMotion(msgspec.structs.replace(robot(), base_acceleration_limits=limits))
+    first = motion.towards(np.float32([9, 9, 9]), 1.0).astype(np.float64)
+    assert (first < np.array(limits) / 50).all()
+
+
 def test_acceleration_limits_are_the_robot_files() -> None:
     motion = BaseMotion(msgspec.structs.replace(robot(), base_acceleration_limits=(5.0, 10.0, 2.5)))
     assert motion.towards(np.float32([9, 9, -9]), 1.0) == pytest.approx([0.1, 0.2, -0.05])
@@ -70,6 +86,16 @@ def test_a_hold_ramps_to_zero_and_a_damp_is_zero_at_once() -> None:
     damped = bench.tick(0.3, base=(1.2, 0, 0), health=Health(stop_pressed=True))
     assert damped.rung is Rung.DAMP
     assert damped.base_velocity.tolist() == [0, 0, 0]
+
+
+def test_off_is_zero_at_once() -> None:
+    bench = Bench()
+    for _ in range(120):
+        bench.tick(0.3, base=(1.2, 0, 0))
+    bench.filter.disarm()
+    off = bench.tick(0.3, base=(1.2, 0, 0))
+    assert off.rung is Rung.OFF
+    assert off.base_velocity.tolist() == [0, 0, 0]
 
 
 def test_a_filter_starts_from_a_standing_base() -> None:
