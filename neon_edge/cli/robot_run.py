@@ -29,6 +29,7 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="stop after this long")
     parser.add_argument("--backbone-threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--record", type=Path, help="record the run as an MCAP file")
+    parser.add_argument("--record-max-mb", type=int, default=0, help="FILE.1, … after so much")
     parser.add_argument("--metrics", help="serve Prometheus at [HOST:]PORT; loopback by default")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no live line")
@@ -60,8 +61,8 @@ def run_robot(robot: RobotConfig, options: argparse.Namespace, beside: Beside = 
             spec = msgspec.structs.replace(spec, robot=robot)
         live = sys.stderr.isatty() and not options.quiet
         metrics = opened.enter_context(served(options.metrics, about(manifest, robot.name)))
-        draw = _draw if live else lambda _: None
-        supervisor = Supervisor(spec, manifest, draw, options.record, metrics)
+        draw, most_bytes = _draw if live else lambda _: None, options.record_max_mb * 1_000_000
+        supervisor = Supervisor(spec, manifest, draw, options.record, metrics, most_bytes)
         with beside(spec, manifest):
             report = supervisor.run()
         if live:

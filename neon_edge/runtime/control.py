@@ -19,6 +19,7 @@ from neon_edge.heads.strategy import refuse_backbone, warnings_of
 from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.diffusion import diffusion_warnings
+from neon_edge.runtime.frames import keep_frames
 from neon_edge.runtime.headset import open_headset
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
 from neon_edge.runtime.observed import Observer
@@ -62,8 +63,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
     Not `armed`, it ticks without torque until a person arms it (SIGUSR1).
     """
     clock = MonotonicClock()
-    directory = Path(spec.plans)
-    manifest = admit(directory, spec.robot)
+    manifest = admit(Path(spec.plans), spec.robot)
     with ExitStack() as opened:
         heads = open_headset(spec.heads, spec.robot)
         safety = SafetyFilter(spec.robot, heads.driven)
@@ -91,6 +91,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         health = watch_health(spec, robot, clock, opened)
         stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
         stages.pulse = open_pulse(spec.robot, clock, opened)
+        stages.frames = keep_frames(spec, robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
         _let_swap(swap, stages)
         signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))

@@ -53,6 +53,8 @@ def channels(joints: Sequence[str], observed: Fields, pooled: Fields) -> list[Ch
             "line": {"type": "integer"},
         },
     }
+    texts = {"type": "array", "items": text}
+    shapes["/frames"] = {"bus": text, "sent": {"type": "boolean"}, "frames": texts, "bytes": texts}
     shapes["/base"] = {"velocity": base, "age_ms": _NUMBER}
     shapes[SWAPS] = {"number": {"type": "integer"}, "place": {"type": "integer"}}
     known = {"/event": "foxglove.Log"}

@@ -16,15 +16,21 @@ import msgspec
 
 from neon_edge import __version__
 from neon_edge.clock import Clock
+from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest
+from neon_edge.errors import UsageWrong
 from neon_edge.runtime import messages
 from neon_edge.runtime.board import board
 from neon_edge.runtime.events import Event
+from neon_edge.runtime.frames import from_frames
 from neon_edge.runtime.observed import CAPACITY, POOLED_CAPACITY, observed_fields, pooled_fields
 from neon_edge.runtime.spec import RunSpec
+from neon_edge.telemetry.frames import ROWS as FRAME_ROWS
+from neon_edge.telemetry.frames import create_frames
 from neon_edge.telemetry.mapped import Rows, create_ring, row_dtype
+from neon_edge.telemetry.parts import PartedFile
 from neon_edge.telemetry.reader import RingReader
-from neon_edge.telemetry.recording import Message, RecordingFile, unused
+from neon_edge.telemetry.recording import Message
 
 QUEUE_ROWS = 8192
 """Rows that may wait for the disk: 80 s of a 50 Hz robot's ticks and observations."""
@@ -47,47 +53,55 @@ class Batch:
         passes: Rows,
         observed: Rows,
         pooled: Rows,
+        frames: Rows,
         events: Sequence[Event],
         swaps: Swaps = (),
     ) -> None:
         # Copies: a reader's rows are views that its next drain may move.
         self.ticks, self.passes = ticks.copy(), passes.copy()
         self.observed, self.pooled = observed.copy(), pooled.copy()
+        self.frames = frames.copy()
         self.events = list(events)
         self.swaps = list(swaps)
 
     def __len__(self) -> int:
-        rows = (self.ticks, self.passes, self.observed, self.pooled)
+        rows = (self.ticks, self.passes, self.observed, self.pooled, self.frames)
         return sum(len(part) for part in rows) + len(self.events) + len(self.swaps)
 
-    def messages(self, joints: Sequence[str]) -> Iterator[Message]:
+    def messages(self, robot: RobotConfig) -> Iterator[Message]:
         """All of it: features ahead of the ticks that acted on them."""
         yield from messages.from_swaps(self.swaps)
         yield from messages.from_pooled(self.pooled)
-        yield from messages.from_observed(self.observed, joints)
+        yield from messages.from_observed(self.observed, robot.joint_names)
         yield from messages.from_ticks(self.ticks)
         yield from messages.from_passes(self.passes)
+        yield from from_frames(self.frames, robot.buses)
         yield from messages.from_events(self.events)
 
 
 class Recorder:
-    """Makes the two rings that only a recorded run has, and the file. Raises `UsageWrong`."""
+    """Makes the three rings that only a recorded run has, and the file. Raises `UsageWrong`."""
 
-    def __init__(self, spec: RunSpec, manifest: Manifest, path: Path, clock: Clock) -> None:
-        self._joints = spec.robot.joint_names
+    def __init__(
+        self, spec: RunSpec, manifest: Manifest, path: Path, clock: Clock, most_bytes: int = 0
+    ) -> None:
+        self._robot, joints = spec.robot, spec.robot.joint_names
         self._clock = clock
-        observed = observed_fields(len(self._joints))
+        observed = observed_fields(len(joints))
         pooled = pooled_fields(manifest.backbone.pooled_width)
         create_ring(spec.observed, observed, CAPACITY)
         create_ring(spec.pooled, pooled, POOLED_CAPACITY)
+        create_frames(spec.frames)
+        self._frames = RingReader(spec.frames, 2 * FRAME_ROWS)
         self._observed = RingReader(spec.observed, 2 * CAPACITY)
         self._pooled = RingReader(spec.pooled, 2 * POOLED_CAPACITY)
         row_bytes = row_dtype(observed).itemsize
-        self._file = RecordingFile(
-            unused(path),
-            messages.channels(self._joints, observed, pooled),
+        self._file = PartedFile(
+            path,
+            messages.channels(joints, observed, pooled),
             {RUN: about(spec, manifest, clock)},
             max(1024, round(spec.robot.rate_hz * row_bytes / CHUNKS_A_SECOND)),
+            most_bytes,
         )
         self.failure = ""
         """Why nothing is recorded any more."""
@@ -101,19 +115,20 @@ class Recorder:
 
     @property
     def path(self) -> Path:
-        """Where the recording will be once it is closed."""
+        """Where the recording will be once it is closed: its first part."""
         return self._file.path
 
     @property
     def dropped(self) -> int:
         """Rows that the disk was too slow for, or that a ring overwrote first."""
-        return self._dropped + self._observed.lost + self._pooled.lost
+        return self._dropped + self._observed.lost + self._pooled.lost + self._frames.lost
 
     def look(self, ticks: Rows, passes: Rows, events: Sequence[Event], swaps: Swaps = ()) -> None:
         """Take what is new. Never waits."""
         observed = self._observed.newest(self._observed.drain())
         pooled = self._pooled.newest(self._pooled.drain())
-        batch = Batch(ticks, passes, observed, pooled, events, swaps)
+        frames = self._frames.newest(self._frames.drain())
+        batch = Batch(ticks, passes, observed, pooled, frames, events, swaps)
         if not len(batch):
             return
         if self._given - self._written + len(batch) > QUEUE_ROWS or self.failure:
@@ -133,6 +148,9 @@ class Recorder:
         except OSError as failure:
             self.failure = f"{failure.strerror or failure}"
             self._file.abandon()
+        except UsageWrong as failure:  # the next part could not be begun
+            self.failure = f"{failure.wrong}: {failure.facts}"
+            self._file.abandon()
         except Exception as failure:
             # Our bug, or the library's: it costs the recording, and never the robot.
             self.failure = f"our bug: {failure!r}"
@@ -141,7 +159,7 @@ class Recorder:
     def _write_until_closed(self) -> None:
         synced_ns = self._clock.now_ns()
         while (batch := self._queue.get()) is not None:
-            for message in batch.messages(self._joints):
+            for message in batch.messages(self._robot):
                 self._file.add(message)
             self._written += len(batch)
             if self._clock.now_ns() - synced_ns >= SYNC_EVERY_NS:

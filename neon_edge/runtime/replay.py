@@ -28,6 +28,7 @@ from neon_edge.runtime.recorder import RUN
 from neon_edge.runtime.swapping import SwapOrder
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.mapped import fields_of, row_dtype
+from neon_edge.telemetry.parts import PART, following
 from neon_edge.telemetry.recording import Recorded
 from neon_edge.types import Features, Float32, Health, JointState, Setpoint
 
@@ -64,7 +65,7 @@ def replay(path: Path, engines: str = "") -> ReplayReport:
 
     Raises `ConfigWrong` for what is no recording, `PlanUnfit` for other plans than it was made by.
     """
-    recorded = Recorded(path)
+    recorded = Recorded(path, following(path))
     rerun: _Rerun | None = None
     for message in recorded.messages():
         if message.topic not in (ROWS, POOLED):
@@ -90,6 +91,13 @@ class _Rerun:
                 f"{recorded.path} is not a recording of ours",
                 f"it has no metadata called {RUN!r}",
                 "name a file of run --record",
+            )
+        part = recorded.metadata.get(PART, {"number": "0"})
+        if part["number"] != "0":
+            raise ConfigWrong(
+                f"{recorded.path} begins in the middle of a run",
+                f"it is part {part['number']} of {part['first']}",
+                "replay the first: the others are read behind it",
             )
         self._robot = msgspec.json.decode(about["robot"], type=RobotConfig)
         self._manifest = msgspec.json.decode(about["manifest"], type=Manifest)

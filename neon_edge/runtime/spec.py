@@ -62,6 +62,11 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.directory) / "observed.ring"
 
     @property
+    def frames(self) -> Path:
+        """The ring of bus frames, written by the control process of a recorded run."""
+        return Path(self.directory) / "frames.ring"
+
+    @property
     def pooled(self) -> Path:
         """The ring of pooled features, written by the backbone process of a recorded run."""
         return Path(self.directory) / "pooled.ring"

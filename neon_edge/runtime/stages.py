@@ -15,6 +15,7 @@ from neon_edge.runtime.loop import Tick
 from neon_edge.runtime.observed import Kind, Observer
 from neon_edge.runtime.parking import Parking
 from neon_edge.safety.filter import SafetyFilter
+from neon_edge.telemetry.frames import FrameRing
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.heartbeat import Pulse
 from neon_edge.transport.robot import Robot
@@ -56,6 +57,8 @@ class RobotStages:
         self._joints: JointState | None = None
         self.pulse: Pulse | None = None
         """The heartbeat that an external relay listens to."""
+        self.frames: FrameRing | None = None
+        """What passed on the buses, where the run is recorded."""
         self.arming = False
         """Set from a signal: a person wants the robot to move again."""
         self.enabling = 0
@@ -143,6 +146,8 @@ class RobotStages:
                 command,
                 self._kind(),
             )
+        if self.frames is not None:
+            self.frames.commit()
         order = self.swap(tick.number)
         if order and self._observer is not None:
             self._observer.swapped(order, joints.position, end_ns)

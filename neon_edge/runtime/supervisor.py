@@ -57,6 +57,7 @@ class Supervisor:
         on_status: Callable[[str], None],
         record: Path | None = None,
         metrics: Metrics | None = None,
+        record_bytes: int = 0,
     ) -> None:
         self._spec = spec
         self._manifest = manifest
@@ -76,7 +77,7 @@ class Supervisor:
         self._passes = RingReader(spec.passes)
         self._recorder: Recorder | None = None
         if record is not None:
-            self._recorder = Recorder(spec, manifest, record, self._clock)
+            self._recorder = Recorder(spec, manifest, record, self._clock, record_bytes)
         self._path = write_spec(spec)
         self._service = Service(self._clock)
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)

@@ -105,6 +105,11 @@ class RecordingFile:
             sequence=self._counts[message.topic],
         )
 
+    @property
+    def written_bytes(self) -> int:
+        """Of whole chunks."""
+        return self._file.tell()
+
     def sync(self) -> None:
         """Whole chunks are on the disk when this returns."""
         self._file.flush()
@@ -131,17 +136,23 @@ class RecordingFile:
 class Recorded:
     """A recording being read: `metadata` and `channels` grow while `messages` is consumed.
 
-    `cut_short` says afterwards where a damaged file ended; empty for a whole one.
+    `more` are its further parts, read behind it. `cut_short` says afterwards where a damaged file
+    ended; empty for whole ones.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, more: Sequence[Path] = ()) -> None:
         self.path = path
+        self._paths = (path, *more)
         self.metadata: dict[str, dict[str, str]] = {}
         self.channels: dict[str, dict[str, str]] = {}
         self.cut_short = ""
 
     def messages(self) -> Iterator[Message]:
         """Every message in the order in which it was written. Raises `ConfigWrong` for no MCAP."""
+        for path in self._paths:
+            yield from self._messages_of(path)
+
+    def _messages_of(self, path: Path) -> Iterator[Message]:
         try:
             from mcap import records, stream_reader
         except ImportError:
@@ -150,10 +161,10 @@ class Recorded:
             ) from None
         topics: dict[int, str] = {}
         try:
-            with self.path.open("rb") as file:
+            with path.open("rb") as file:
                 for record in stream_reader.StreamReader(file, validate_crcs=True).records:
                     if isinstance(record, records.Metadata):
-                        self.metadata[record.name] = record.metadata
+                        self.metadata.setdefault(record.name, record.metadata)
                     elif isinstance(record, records.Channel):
                         topics[record.id] = record.topic
                         self.channels[record.topic] = record.metadata

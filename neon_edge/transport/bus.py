@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,11 +28,18 @@ class BusCounters:
     """Serial packets with a wrong CRC. Counted by whoever parses the stream."""
 
 
+Tap = Callable[[str, bool, bytes], None]
+"""Told the bus's name, whether we sent it, and what has passed: the kernel's CAN structs, one or
+several of them, or a line's bytes."""
+
+
 class Bus(Protocol):
     """Frames out and in. One thread owns a bus; nothing here blocks unless it says so."""
 
     name: str
     counters: BusCounters
+    tap: Tap | None
+    """Who is told of all that passes, within the call that moves it."""
 
     def send(self, frames: Sequence[BusFrame]) -> int:
         """Send in order; give how many went. A full queue is retried for a bounded time.

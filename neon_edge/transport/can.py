@@ -22,7 +22,7 @@ import numpy.typing as npt
 from neon_edge.clock import Clock
 from neon_edge.config import CanBus
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
-from neon_edge.transport.bus import BusCounters
+from neon_edge.transport.bus import BusCounters, Tap
 from neon_edge.transport.can_block import CAPACITY, Frames, Incoming, Outgoing
 from neon_edge.transport.protocol.socketcan import (
     BUS_OFF,
@@ -58,6 +58,7 @@ class CanSocket:
     def __init__(self, name: str, channel: str, connection: socket.socket, clock: Clock) -> None:
         self.name = name
         self.counters = BusCounters()
+        self.tap: Tap | None = None
         self._channel = channel
         self._socket = connection
         self._clock = clock
@@ -67,9 +68,12 @@ class CanSocket:
         """Send in order; stop at the first frame that the queue refuses for 2 ms."""
         sent = 0
         for frame in frames:
-            if not self._send_one(encode_frame(frame)):
+            raw = encode_frame(frame)
+            if not self._send_one(raw):
                 self.counters.frames_dropped += len(frames) - sent
                 break
+            if self.tap is not None:
+                self.tap(self.name, True, raw)
             sent += 1
         self.counters.frames_sent += sent
         return sent
@@ -100,6 +104,8 @@ class CanSocket:
                 self.counters.frames_dropped += len(block.frames) - sent
                 break
             sent += 1
+        if self.tap is not None:
+            self.tap(self.name, True, block.frames[:sent].tobytes())
         self.counters.frames_sent += sent
         return sent
 
@@ -109,6 +115,7 @@ class CanSocket:
         count = CAPACITY
         while count == CAPACITY:
             count = self._receive()
+            self._tell(count)
             for place in range(count):
                 self._sort(self._incoming.raw(place), frames)
         self.counters.frames_received += len(frames)
@@ -121,12 +128,20 @@ class CanSocket:
         self.counters.frames_received += count
         words = incoming.exactly(heads, count)
         if words is not None:
+            if self.tap is not None:
+                self.tap(self.name, False, incoming.classic(count))
             return Received(words, incoming.frames[:0], over=True)
+        self._tell(count)
         plain = incoming.plain(count)
         for place in np.flatnonzero(~plain).tolist():
             # Nothing of these is anyone's state, but the bus may be telling of its errors.
             self._sort(incoming.raw(place), [])
         return Received(None, incoming.frames[:count][plain], over=count < CAPACITY)
+
+    def _tell(self, count: int) -> None:
+        if self.tap is not None:
+            for place in range(count):
+                self.tap(self.name, False, self._incoming.raw(place))
 
     def _receive(self) -> int:
         try:

@@ -126,6 +126,10 @@ class Incoming(_Block):
         plain &= frames["id"] <= HIGHEST_STANDARD
         return plain
 
+    def classic(self, count: int) -> bytes:
+        """The first `count`, which must be classic ones, as they came."""
+        return self._bytes[:count, : CLASSIC.size].tobytes()
+
     def raw(self, place: int) -> bytes:
         """One frame as it came."""
         return self._bytes[place, : self._taken[place]].tobytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neon_edge.transport.bus import Bus
+from neon_edge.transport.bus import Bus, Tap
 from neon_edge.types import BusFrame
 
 
@@ -15,6 +15,15 @@ class FlexibleBus:
         self._bus = bus
         self.name = bus.name
         self.counters = bus.counters
+
+    @property
+    def tap(self) -> Tap | None:
+        """The bus's own: it sees frames as they go out."""
+        return self._bus.tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._bus.tap = tap
 
     def send(self, frames: Sequence[BusFrame]) -> int:
         """As the bus does."""

@@ -11,7 +11,8 @@ from typing import Any
 from neon_edge.clock import Clock
 from neon_edge.config import CanBus
 from neon_edge.errors import BusFailed, DeviceMissing
-from neon_edge.transport.bus import BusCounters
+from neon_edge.transport.bus import BusCounters, Tap
+from neon_edge.transport.protocol.socketcan import encode_frame
 from neon_edge.types import BusFrame
 
 SEND_S = 0.002
@@ -23,6 +24,7 @@ class PythonCanBus:
     def __init__(self, name: str, channel: str, bus: Any, clock: Clock) -> None:
         self.name = name
         self.counters = BusCounters()
+        self.tap: Tap | None = None
         self._channel = channel
         self._bus = bus
         self._clock = clock
@@ -41,8 +43,13 @@ class PythonCanBus:
                 self.counters.frames_dropped += len(frames) - sent
                 self.counters.frames_sent += sent
                 return sent
+            self._tell(True, frame)
         self.counters.frames_sent += len(frames)
         return len(frames)
+
+    def _tell(self, sent: bool, frame: BusFrame) -> None:
+        if self.tap is not None:
+            self.tap(self.name, sent, encode_frame(frame))
 
     def receive_ready(self) -> list[BusFrame]:
         """Everything the adapter holds for us."""
@@ -63,6 +70,7 @@ class PythonCanBus:
                     self.counters.error_frames += 1
                 else:
                     frames.append(_frame(message))
+                    self._tell(False, frames[-1])
                 message = self._bus.recv(timeout=0)
         except can.CanOperationError as failure:
             raise self._failed(failure) from failure

@@ -11,7 +11,7 @@ from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing, NeonEdgeError
 from neon_edge.transport.base import BaseLink, open_base
-from neon_edge.transport.bus import Bus, BusCounters, open_bus
+from neon_edge.transport.bus import Bus, BusCounters, Tap, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
 from neon_edge.transport.load import check_load
@@ -45,6 +45,7 @@ class Robot:
         self.counters = counters
         """Per joint: sent, received, missing, faults."""
         self.bus_counters: dict[str, BusCounters] = {bus.name: bus.counters for bus in buses}
+        self._buses = buses
         self._chains = chains
         self._places = [
             [k for k, joint in enumerate(config.joints) if joint.bus == bus.name] for bus in buses
@@ -83,6 +84,11 @@ class Robot:
         if self.base is not None:
             self.base.write(command)
         return sent
+
+    def listen(self, tap: Tap | None) -> None:
+        """From now on `tap` is told of all that passes on any bus."""
+        for bus in self._buses:
+            bus.tap = tap
 
     def measure(self) -> Float32:
         """Joint positions (joints,) in rad, asked for twice. Raises `DeviceMissing` if they differ.

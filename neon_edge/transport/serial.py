@@ -17,7 +17,7 @@ import serial
 from neon_edge.clock import Clock
 from neon_edge.config import SerialBus
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
-from neon_edge.transport.bus import BusCounters
+from neon_edge.transport.bus import BusCounters, Tap
 from neon_edge.types import BusFrame
 
 READ_BYTES = 4096
@@ -31,6 +31,7 @@ class SerialLine:
     def __init__(self, name: str, channel: str, port: serial.Serial, clock: Clock) -> None:
         self.name = name
         self.counters = BusCounters()
+        self.tap: Tap | None = None
         self._channel = channel
         self._port = port
         self._descriptor: int = port.fileno()
@@ -49,6 +50,8 @@ class SerialLine:
                 written = 0
             except OSError as failure:
                 raise self._failed(failure) from failure
+            if written and self.tap is not None:
+                self.tap(self.name, True, pieces[:written])
             if written == len(pieces):
                 self.counters.frames_sent += len(frames)
                 return len(frames)
@@ -75,6 +78,8 @@ class SerialLine:
             if not piece:
                 self._check_hung_up()
                 break
+            if self.tap is not None:
+                self.tap(self.name, False, piece)
             pieces.append(BusFrame(0, piece))
             if len(piece) < READ_BYTES:
                 break

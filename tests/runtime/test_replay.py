@@ -7,16 +7,19 @@ import re
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mcap.reader import make_reader
 
 from neon_edge.config import load_robot
+from neon_edge.errors import ConfigWrong
 from neon_edge.runtime.messages import POOLED, ROWS
 from neon_edge.runtime.observed import Kind, observed_fields
 from neon_edge.runtime.replay import replay
 from neon_edge.telemetry.mapped import row_dtype
+from neon_edge.telemetry.parts import PartedFile, following, part_path
 from neon_edge.telemetry.recording import Channel, Message, Recorded, RecordingFile
 from neon_edge.types import Rung
 from tests.cli.live import Live, wait_s
@@ -127,6 +130,30 @@ def test_what_was_not_recorded_is_a_difference(recording: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_parts_replay_as_the_whole_does_and_a_later_one_says_what_it_is(
+    recording: Path, tmp_path: Path
+) -> None:
+    source = Recorded(recording)
+    messages = list(source.messages())
+    channels = [Channel(topic, "", None, about) for topic, about in source.channels.items()]
+    path, most = tmp_path / "run.mcap", recording.stat().st_size // 3
+    file = PartedFile(path, channels, source.metadata, 1 << 14, most)
+    for at, message in enumerate(messages):
+        file.add(message)
+        if at % 500 == 0:
+            file.sync()
+    file.close()
+    assert len(following(path)) >= 2
+    report = replay(path)
+    assert (report.differing, report.cut_short) == (0, "")
+    assert report.ticks == int((rows_of(recording)["kind"] == Kind.TICK).sum())
+    with pytest.raises(ConfigWrong, match="middle of a run"):
+        replay(part_path(path, 1))
+    part_path(path, 1).unlink()
+    assert replay(path).ticks < report.ticks
+
+
+@pytest.mark.slow
 def test_a_recording_cut_short_replays_to_its_last_whole_second(
     recording: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +194,14 @@ def test_people_s_tools_find_joints_by_name_and_events_by_time(recording: Path) 
     assert isinstance(position, dict)
     assert list(position) == JOINTS
     assert abs(len(seen["/tick"]) - ticks) <= 1
+    frames = [said for said in seen["/frames"] if said["sent"]]
+    assert len(frames) > 300
+    assert {str(said["bus"]) for said in frames} == {bus.name for bus in load_robot("sim").buses}
+    can = r"[0-9A-F]{3,8}#(R|[0-9A-F]{0,16}|#[0-9A-F]{1,129})"
+    for key, pattern in (("frames", can), ("bytes", r"([0-9a-f]{2})+")):
+        spelled: list[Any] = [said[key] for said in seen["/frames"] if key in said]
+        assert len(spelled) > 300
+        assert [t for each in spelled for t in each if not re.fullmatch(pattern, t)] == []
     assert len(seen["/features"]) >= len(seen["/pass"]) - 2 > 20
     texts = [str(event["message"]) for event in seen["/event"]]
     assert any("backbone process died (signal 9)" in text for text in texts)

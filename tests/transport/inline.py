@@ -14,7 +14,7 @@ from neon_edge.config import Bus, CanBus, RobotConfig
 from neon_edge.sim.body import Body
 from neon_edge.sim.faults import Faults, FaultyWire
 from neon_edge.sim.motors import Motors
-from neon_edge.transport.bus import BusCounters
+from neon_edge.transport.bus import BusCounters, Tap
 from neon_edge.transport.protocol.socketcan import decode_frame, encode_frame
 from neon_edge.transport.robot import Robot, open_robot
 from neon_edge.types import BusFrame
@@ -30,6 +30,7 @@ class InlineBus:
         """Mistreats what the motors answer, once it is set."""
         self.name = config.name
         self.counters = BusCounters()
+        self.tap: Tap | None = None
         self.motors = motors
         self._clock = clock
         self._can = config.__struct_config__.tag == "can"

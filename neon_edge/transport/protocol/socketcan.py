@@ -9,6 +9,7 @@ Source: Linux include/uapi/linux/can.h and can/error.h.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from neon_edge.types import BusFrame
 
@@ -59,3 +60,28 @@ def decode_frame(raw: bytes) -> BusFrame | None:
     extended, remote = bool(word & EXTENDED_FLAG), bool(word & REMOTE_FLAG)
     kept = word & ~(EXTENDED_FLAG | REMOTE_FLAG)
     return BusFrame(kept, b"" if remote else payload[:length], extended, fd, switch, remote)
+
+
+def candump(raw: bytes) -> Iterator[str]:
+    """Structs, one flexible or any number of classic ones, as can-utils' `candump -L` writes them.
+
+    123#DEADBEEF, 00000123# with an extended id, 123#R for a remote frame, 123##1DEAD for a flexible
+    one with its flags; an error frame shows the error flag in its id. What is none of them is
+    written as ?HEX. Source: can-utils lib.c, `snprintf_canframe`.
+    """
+    if len(raw) == FLEXIBLE.size:
+        word, length, flags, payload = FLEXIBLE.unpack(raw)
+        yield f"{_id_text(word)}##{flags & 0xF:X}{payload[:length].hex().upper()}"
+        return
+    whole = len(raw) - len(raw) % CLASSIC.size
+    for word, length, payload in CLASSIC.iter_unpack(raw[:whole]):
+        content = "R" if word & REMOTE_FLAG else payload[:length].hex().upper()
+        yield f"{_id_text(word)}#{content}"
+    if raw[whole:]:
+        yield f"?{raw[whole:].hex().upper()}"
+
+
+def _id_text(word: int) -> str:
+    if word & (EXTENDED_FLAG | ERROR_FLAG):
+        return f"{word & 0x3FFF_FFFF:08X}"
+    return f"{word & 0x7FF:03X}"
