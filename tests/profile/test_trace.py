@@ -114,3 +114,56 @@ def test_a_long_run_shows_its_end_and_arrows_still_resolve() -> None:
     phases = [event["ph"] for event in events if event["ph"] in "sf"]
     assert phases.count("s") == phases.count("f") > 0
     assert recent(observed(), 200).ticks.shape == (200,)
+
+
+Kinds = dict[str, type | tuple[type, ...]]
+FLOW: Kinds = {
+    "ts": (int, float), "pid": int, "tid": int, "name": str, "cat": str, "id": int,
+}  # fmt: skip
+REQUIRED: dict[str, Kinds] = {
+    "X": {"ts": (int, float), "dur": (int, float), "pid": int, "tid": int, "name": str},
+    "C": {"ts": (int, float), "pid": int, "name": str, "args": dict},
+    "M": {"pid": int, "name": str, "args": dict},
+    "s": FLOW,
+    "t": FLOW,
+    "f": FLOW,
+}
+"""By phase, what "Trace Event Format" (Chromium) asks for and Perfetto's JSON importer reads."""
+NAMED = {
+    "process_name": "name", "thread_name": "name", "process_sort_index": "sort_index",
+    "thread_sort_index": "sort_index",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_event_is_one_of_the_trace_event_format(tmp_path: Path, seed: int) -> None:
+    write_trace(tmp_path / "trace.json", observed(seed))
+    document = json.loads((tmp_path / "trace.json").read_text())
+    assert document["displayTimeUnit"] in ("ms", "ns")
+    flows: dict[tuple[str, str, int], list[Event]] = {}
+    metadata: set[tuple[int, int, str]] = set()
+    for event in document["traceEvents"]:
+        required = REQUIRED[event["ph"]]
+        for key, kind in required.items():
+            assert isinstance(event[key], kind), event
+            assert not isinstance(event[key], bool), event
+        assert event.get("ts", 0) >= 0, event
+        assert event.get("dur", 0) >= 0, event
+        assert "dur" not in event or event["ph"] == "X", event
+        if event["ph"] == "M":
+            assert NAMED[event["name"]] in event["args"], event
+            metadata.add((event["pid"], event["tid"], event["name"]))
+        elif event["ph"] == "C":
+            assert event["args"], event
+            assert all(type(value) in (int, float) for value in event["args"].values()), event
+        elif event["ph"] in "stf":
+            flows.setdefault((event["cat"], event["name"], event["id"]), []).append(event)
+    used = {(e["pid"], e["tid"]) for e in document["traceEvents"] if e["ph"] in "Xstf"}
+    for pid, tid in used:
+        assert {(pid, tid, "process_name"), (pid, tid, "thread_name")} <= metadata
+    assert flows
+    for steps in flows.values():
+        # A flow is one beginning, steps, one end, in time; its end binds to what encloses it.
+        assert [step["ph"] for step in steps] == ["s", *"t" * (len(steps) - 2), "f"]
+        assert [step["ts"] for step in steps] == sorted(step["ts"] for step in steps)
+        assert steps[-1]["bp"] == "e"
