@@ -15,7 +15,7 @@ from tests.transport.drive import CLOCK, ticks
 from tests.transport.families import robot_of
 
 
-@pytest.mark.parametrize("family", ["damiao", "robstride", "moteus", "dynamixel", "feetech"])
+@pytest.mark.parametrize("family", ["damiao", "moteus", "dynamixel"])
 def test_all_that_passes_in_the_tick_is_told(family: str, tmp_path: Path) -> None:
     config = robot_of(family, 4)
     told: list[tuple[str, bool, bytes]] = []
@@ -33,7 +33,7 @@ def test_all_that_passes_in_the_tick_is_told(family: str, tmp_path: Path) -> Non
             ticks(robot, live, [np.asarray(pose)] * 2)
             assert len(told) == before
     assert {bus for bus, _, _ in told} == {live.buses[0].name}
-    if family in ("dynamixel", "feetech"):
+    if family == "dynamixel":
         assert sum(not ours for _, ours, _ in told) == received
         assert sum(ours for _, ours, _ in told) == 10
     else:
