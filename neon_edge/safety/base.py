@@ -26,7 +26,7 @@ class BaseMotion:
         self.velocity: Float32 = np.zeros(3, np.float32)
         """What may be sent, (3,); overwritten by every call."""
 
-    def towards(self, wanted: Float32, share: float) -> Float32:
+    def towards(self, wanted: Float32, *, share: float) -> Float32:
         """One tick towards `share` of `wanted` (3,); what is not finite asks for a standstill."""
         if all_finite(wanted):
             np.multiply(wanted, np.float32(share), out=self._goal)

@@ -153,7 +153,7 @@ class SafetyFilter:
         if scale < 1.0:
             _towards(wanted, self._motion.rest(), scale)
         self._previous[:] = self._motion.step(wanted)
-        self._base.towards(setpoint.base_velocity, blend * scale)
+        self._base.towards(setpoint.base_velocity, share=blend * scale)
         self._features_ns = setpoint.features_ns
 
     def _stay(self, rung: Rung) -> None:

@@ -23,7 +23,7 @@ def test_no_limit_is_passed_and_no_nan_leaves(steps: list[tuple[float, ...]]) ->
     before = np.zeros(3, np.float32)
     for *wanted, share, kind in steps:
         if kind == "t":
-            after = motion.towards(np.array(wanted, np.float32), float(share)).copy()
+            after = motion.towards(np.array(wanted, np.float32), share=float(share)).copy()
         else:
             after = (motion.brake() if kind == "b" else motion.stop()).copy()
         assert np.isfinite(after).all()
@@ -36,7 +36,7 @@ def test_no_limit_is_passed_and_no_nan_leaves(steps: list[tuple[float, ...]]) ->
 
 def test_a_velocity_that_stays_is_reached_exactly_in_the_stated_time() -> None:
     motion = BaseMotion(robot())
-    reached = [motion.towards(np.float32([1.5, -0.5, 1.0]), 1.0).copy() for _ in range(26)]
+    reached = [motion.towards(np.float32([1.5, -0.5, 1.0]), share=1.0).copy() for _ in range(26)]
     assert (np.abs(reached[23]) < FASTEST).all()
     assert reached[25].tolist() == [1.5, -0.5, 1.0]
 
@@ -46,26 +46,26 @@ def test_full_speed_is_the_limit_both_ways() -> None:
         motion = BaseMotion(robot())
         wanted = sign * np.float32([9, 9, 9])
         for _ in range(40):
-            motion.towards(wanted, 1.0)
+            motion.towards(wanted, share=1.0)
         assert (sign * motion.velocity).tolist() == FASTEST.tolist()
 
 
 def test_a_rate_that_float32_cannot_hold_is_rounded_down() -> None:
     limits = (0.7, 0.35, 0.9)
     motion = BaseMotion(msgspec.structs.replace(robot(), base_acceleration_limits=limits))
-    first = motion.towards(np.float32([9, 9, 9]), 1.0).astype(np.float64)
+    first = motion.towards(np.float32([9, 9, 9]), share=1.0).astype(np.float64)
     assert (first < np.array(limits) / 50).all()
 
 
 def test_acceleration_limits_are_the_robot_files() -> None:
     motion = BaseMotion(msgspec.structs.replace(robot(), base_acceleration_limits=(5.0, 10.0, 2.5)))
-    assert motion.towards(np.float32([9, 9, -9]), 1.0) == pytest.approx([0.1, 0.2, -0.05])
+    assert motion.towards(np.float32([9, 9, -9]), share=1.0) == pytest.approx([0.1, 0.2, -0.05])
 
 
 def test_one_axis_that_is_no_number_stops_all_three() -> None:
     motion = BaseMotion(robot())
-    motion.towards(np.float32([1, 0.4, 0]), 1.0)
-    assert motion.towards(np.float32([1, np.nan, 0]), 1.0).tolist() == [0, 0, 0]
+    motion.towards(np.float32([1, 0.4, 0]), share=1.0)
+    assert motion.towards(np.float32([1, np.nan, 0]), share=1.0).tolist() == [0, 0, 0]
 
 
 def test_a_hold_ramps_to_zero_and_a_damp_is_zero_at_once() -> None:
@@ -106,12 +106,22 @@ def test_a_filter_starts_from_a_standing_base() -> None:
     assert abs(bench.tick(0.3, base=(1.2, 0, 0)).base_velocity[0]) < 0.01
 
 
-@pytest.mark.parametrize(("age_ms", "rung"), [(0, Rung.RUN), (200, Rung.RUN), (200.001, Rung.HOLD)])
+@pytest.mark.parametrize(
+    ("age_ms", "rung"), [(0, Rung.RUN), (200, Rung.RUN), (200.000001, Rung.HOLD)]
+)
 def test_a_silent_base_holds(age_ms: float, rung: Rung) -> None:
     bench = Bench()
     bench.tick(0.0)
     assert bench.tick(0.0, base_age_ms=age_ms).rung is rung
     assert (bench.filter.cause is Cause.BASE_SILENT) == (rung is Rung.HOLD)
+
+
+def test_a_base_that_never_answered_is_as_silent_as_one_that_stopped() -> None:
+    bench = Bench()
+    bench.tick(0.0)
+    since_zero_ms = (bench.now_ns + 20_000_000) / 1e6
+    assert bench.tick(0.0, base_age_ms=since_zero_ms).rung is Rung.HOLD
+    assert bench.filter.cause is Cause.BASE_SILENT
 
 
 def test_a_robot_without_a_base_does_not_miss_one() -> None:

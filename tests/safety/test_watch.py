@@ -216,6 +216,7 @@ def test_no_setpoint_neither_counts_as_finite_nor_as_not() -> None:
         (Health(turn_rad_s=6.0), Rung.RUN, Cause.NONE),
         (Health(turn_rad_s=float(np.nextafter(6.0, 7.0))), Rung.DAMP, Cause.TURNING),
         (Health(tilt_rad=1.1, turn_rad_s=6.1), Rung.DAMP, Cause.TILTED),
+        (Health(imu_ns=NOW_NS - 50 * MS), Rung.RUN, Cause.NONE),
         (Health(imu_ns=NOW_NS - 100 * MS), Rung.RUN, Cause.NONE),
         (Health(imu_ns=NOW_NS - 100 * MS - 1), Rung.HOLD, Cause.IMU_SILENT),
         (Health(imu_ns=0), Rung.HOLD, Cause.IMU_SILENT),
