@@ -75,7 +75,7 @@ class Judge:
         self._start = chance.uniform(-REACH, REACH, size).astype(np.float32)
         shape = checkpoint.module.noise_shape
         self._draws = [
-            None if shape is None else chance.standard_normal(shape).astype(np.float32)
+            None if shape is None else chance.standard_normal((1, *shape)).astype(np.float32)
             for _ in self._start
         ]
         taught = poses.chunks(wanted.repeat(POSES, axis=0), self._start, checkpoint.steps)
@@ -135,6 +135,7 @@ def bench(directory: Path, kept: Path | None, updates: int) -> list[dict[str, An
             away = [1 - cosine(a, b) for a, b in zip(found[name], found["FP32"], strict=True)]
             row = {"head": head, "backbone": name, "1 - cos": max(away)}
             rows.append(row | judge.row(found[name]))
+            tell(json.dumps(rows[-1]))
     return rows
 
 

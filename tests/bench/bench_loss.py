@@ -31,6 +31,7 @@ from neon_edge.runtime.rundir import RunDirectory
 from neon_edge.runtime.spec import RunSpec
 from neon_edge.runtime.supervisor import Supervisor, prepare
 from neon_edge.sim.launch import Simulation, start_sim, with_channels
+from neon_edge.telemetry.frames import create_frames
 from neon_edge.telemetry.mapped import Rows, create_ring
 from neon_edge.telemetry.reader import RingReader
 
@@ -67,7 +68,8 @@ class Watcher(threading.Thread):
 
 
 def observed(spec: RunSpec, width: int) -> RingReader:
-    """The ring of observations that a recorded run has, and the one that nobody reads here."""
+    """The ring of observations that a recorded run has, and the two that nobody reads here."""
+    create_frames(spec.frames)
     create_ring(spec.observed, observed_fields(len(spec.robot.joints)), CAPACITY)
     create_ring(spec.pooled, pooled_fields(width), POOLED_CAPACITY)
     return RingReader(spec.observed)
