@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 STRATA = 4
 """Kinds of motion within a task, from still to fast, by quantile."""
+_ORDER = (2, 1, 3, 0)
 
 
 def draw(
@@ -31,10 +32,12 @@ def draw(
 
 
 def _strata(motion: npt.NDArray[np.floating], tasks: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+    """The middle quarters first and every task in each, so that a short draw leaves none out."""
     names = np.asarray(tasks)
-    strata = []
+    quarters: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(STRATA)]
     for task in sorted(set(tasks)):
         places = np.flatnonzero(names == task)
         ranked = places[np.argsort(motion[places], kind="stable")]
-        strata += [part for part in np.array_split(ranked, STRATA) if len(part)]
-    return strata
+        for quarter, part in zip(quarters, np.array_split(ranked, STRATA), strict=True):
+            quarter.append(part)
+    return [part for at in _ORDER for part in quarters[at] if len(part)]

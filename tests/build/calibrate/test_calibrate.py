@@ -53,6 +53,12 @@ def test_a_short_fast_task_is_not_crowded_out_by_a_long_still_one() -> None:
     assert sum(place >= 990 for place in chosen) == 8
 
 
+def test_a_short_draw_leaves_no_task_out() -> None:
+    tasks = [f"task {number // 20}" for number in range(80)]
+    chosen = draw(np.arange(80.0), tasks, 4, seed=0)
+    assert [place // 20 for place in chosen] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_lerobot_moments_are_of_one_time(tmp_path: Path, version: str) -> None:
     write(tmp_path, version)
