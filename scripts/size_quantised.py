@@ -27,8 +27,8 @@ import onnx
 import torch
 from size_table import Measured, compile_apart, peak_bytes, reset_peak
 
-from neon_edge.build.bundle import CLIP, INSTRUCTION
 from neon_edge.build.calibrate.clip import from_clip
+from neon_edge.build.calibrate.take import CLIP, INSTRUCTION
 from neon_edge.build.export import export_backbone
 from neon_edge.build.ledger import Ledger
 from neon_edge.build.quantise.bundle import Work, quantise_part

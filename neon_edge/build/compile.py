@@ -14,7 +14,8 @@ from msgspec import structs
 from neon_edge.build.apart import compile_apart
 from neon_edge.build.ledger import FILE_NAME as STEPS
 from neon_edge.build.ledger import Ledger, key_of
-from neon_edge.build.verify import measure_plans, require
+from neon_edge.build.verify import measured, require
+from neon_edge.build.verify_page import PAGE, write_page
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import FILE_NAME as MANIFEST
 from neon_edge.engine.manifest import (
@@ -51,8 +52,18 @@ def compile_bundle(bundle: Path, built: Path, kind: EngineKind, threads: int, te
     return plans
 
 
-def compiled(bundle: Path, plans: Path, kind: EngineKind, threads: int, tell: Tell) -> Manifest:
-    """Compile and verify every part into `plans`, whole or not at all, whatever the gates say."""
+def compiled(
+    bundle: Path,
+    plans: Path,
+    kind: EngineKind,
+    threads: int,
+    tell: Tell,
+    tuning: bool = False,
+) -> Manifest:
+    """Compile and verify every part into `plans`, whole or not at all, whatever the gates say.
+
+    Quantised plans get a page beside them. `tuning` is `measured`'s.
+    """
     manifest = read_manifest(bundle)
     machine = this_machine(kind)
     _check_types(manifest, kind)
@@ -68,12 +79,17 @@ def compiled(bundle: Path, plans: Path, kind: EngineKind, threads: int, tell: Te
         heads=manifest.heads.with_parts(heads),
     )
     tell("verify")
-    gates, errors = measure_plans(bundle, partial, done, threads)
-    done = structs.replace(done, gates=gates, errors=errors)
+    found = measured(bundle, partial, done, threads, tuning)
+    done = structs.replace(done, gates=found.gates, errors=found.errors)
+    caption = ""
+    if done.backbone.quantised:
+        caption = write_page(partial / PAGE, done, bundle, found.frames)
     (partial / STEPS).unlink(missing_ok=True)
     write_manifest(partial, done)
     shutil.rmtree(plans, ignore_errors=True)
     partial.replace(plans)
+    if caption:
+        tell(f"page {plans / PAGE}; worst: {caption}")
     return done
 
 

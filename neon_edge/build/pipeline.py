@@ -11,6 +11,7 @@ from neon_edge.engine.manifest import FILE_NAME, EngineKind, read_manifest
 from neon_edge.errors import ConfigWrong, UsageWrong
 
 if TYPE_CHECKING:
+    from neon_edge.build.calibrate.moments import CalibrationSet, Taken
     from neon_edge.build.quantised_weights import QuantisedWeights
 
 BUILT = Path("engines/built")
@@ -42,16 +43,23 @@ def build(request: BuildRequest, tell: Tell) -> Path:
     if (given / FILE_NAME).is_file():
         out = request.out or BUILT / read_manifest(given).backbone.recipe
         return compile_bundle(given, out, request.engine, request.threads, tell)
+    if request.checkpoint is None:
+        raise UsageWrong(
+            "a recipe needs the heads that go with it",
+            f"recipe {request.recipe!r}, no checkpoint",
+            "add --checkpoint DIR; scripts/make_checkpoint.py makes one for demos",
+        )
     published = _published(request)
-    bundle = _bundle(request, tell)
+    wanted = _wanted(request) if published is None else "none"
+    taken = _taken(request, quantised=wanted != "none" or published is not None)
+    bundle = _bundle(request, taken.held_out, tell)
     if published is not None:
         bundle = _placed(request, published, bundle, tell)
-    wanted = _wanted(request) if published is None else "none"
     if wanted == "none":
         if request.bundle_only:
             return bundle
         return compile_bundle(bundle, bundle.parent, request.engine, request.threads, tell)
-    return _quantised(request, bundle, wanted, tell)
+    return _quantised(request, bundle, taken.moments, wanted, tell)
 
 
 def _wanted(request: BuildRequest) -> str:
@@ -60,14 +68,31 @@ def _wanted(request: BuildRequest) -> str:
     return request.precision or load_recipe(request.recipe).text.quantise.to
 
 
+def _taken(request: BuildRequest, quantised: bool) -> Taken:
+    """Moments to calibrate on and to judge by. Raises `UsageWrong` where they are given twice."""
+    from neon_edge.build.calibrate.ranges import check_recipe
+    from neon_edge.build.calibrate.take import read_taken, take_demo
+    from neon_edge.build.recipe import load_recipe
+
+    recipe = load_recipe(request.recipe)
+    if request.calibration is None:
+        return take_demo(request.clip, recipe, quantised)
+    if request.clip:
+        raise UsageWrong(
+            "plans are judged on the calibration set's own moments",
+            f"--clip {request.clip} and --calibration {request.calibration}",
+            "leave one of them away",
+        )
+    check_recipe(request.calibration, recipe.name)
+    return read_taken(request.calibration)
+
+
 def _published(request: BuildRequest) -> QuantisedWeights | None:
     """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again."""
     from neon_edge.build.quantised_weights import QuantisedWeights
     from neon_edge.build.recipe import load_recipe
     from neon_edge.build.weights import open_weights
 
-    if request.checkpoint is None:
-        return None
     source = open_weights(request.weights, load_recipe(request.recipe))
     if not isinstance(source, QuantisedWeights):
         return None
@@ -91,25 +116,18 @@ def _placed(request: BuildRequest, source: QuantisedWeights, bundle: Path, tell:
     return target
 
 
-def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> Path:
+def _quantised(
+    request: BuildRequest, bundle: Path, moments: CalibrationSet, wanted: str, tell: Tell
+) -> Path:
     """The chosen precision's plans, or its bundle. `GateMissed` where the gate cannot be passed."""
-    from neon_edge.build.bundle import CLIP, HEARD, INSTRUCTION
-    from neon_edge.build.calibrate.clip import from_clip
-    from neon_edge.build.calibrate.moments import read_moments
     from neon_edge.build.calibrate.ranges import check_ranges
     from neon_edge.build.quantise.bundle import KEPT, Work, quantise_bundle
     from neon_edge.build.quantise.choose import BITS, choose
     from neon_edge.build.recipe import load_recipe
 
-    recipe = load_recipe(request.recipe)
-    settings, pictures = recipe.text.quantise, recipe.adaptor.image.count
+    settings = load_recipe(request.recipe).text.quantise
     if request.calibration is not None:
         check_ranges(request.calibration, read_manifest(bundle).backbone)
-        moments = read_moments(request.calibration)
-    else:
-        audio = recipe.adaptor.audio
-        clip = request.clip or (CLIP if audio is None else HEARD)
-        moments = from_clip(clip, [INSTRUCTION], settings.samples, pictures, settings.seed, audio)
     kept = bundle.parent / KEPT
     work = Work(bundle, moments, settings, request.threads, kept, request.engine)
     if wanted == "auto":
@@ -121,19 +139,13 @@ def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> 
     return compile_bundle(target, bundle.parent, request.engine, request.threads, tell)
 
 
-def _bundle(request: BuildRequest, tell: Tell) -> Path:
+def _bundle(request: BuildRequest, held_out: CalibrationSet, tell: Tell) -> Path:
     # Here and not above: a machine that only compiles has no torch.
-    from neon_edge.build.bundle import CLIP, make_bundle
+    from neon_edge.build.bundle import make_bundle
     from neon_edge.build.recipe import load_recipe
 
-    if request.checkpoint is None:
-        raise UsageWrong(
-            "a recipe needs the heads that go with it",
-            f"recipe {request.recipe!r}, no checkpoint",
-            "add --checkpoint DIR; scripts/make_checkpoint.py makes one for demos",
-        )
+    assert request.checkpoint is not None
     recipe = load_recipe(request.recipe)
     bundle = (request.out or BUILT / recipe.name) / BUNDLE
-    clip = request.clip or CLIP
-    make_bundle(recipe, request.checkpoint, request.weights, bundle, clip, tell)
+    make_bundle(recipe, request.checkpoint, request.weights, bundle, held_out, tell)
     return bundle

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from neon_edge.backbones import Adaptor, Cut, adaptor_class
 from neon_edge.config import decode_toml
+from neon_edge.engine.manifest import Verification
 from neon_edge.errors import ConfigWrong
 
 FILE_NAME = "recipe.toml"
@@ -26,7 +27,7 @@ class Gates(Struct, frozen=True, forbid_unknown_fields=True):
     pooled_relative: Positive
     """Largest error of the pooled features over their largest magnitude."""
     joint_rad: Positive
-    """Largest joint error in rad (rad/s or m/s for base velocities)."""
+    """Largest joint error in rad; also in m/s, rad/s and openings for all columns that are none."""
 
 
 class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,11 +46,32 @@ class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
     """Part of the Linear weights that may stay in float."""
     samples: Annotated[int, Meta(ge=2)] = 16
     """Moments to calibrate on."""
+    set_aside: Annotated[int, Meta(ge=4)] = 16
+    """Moments to judge by: half for what goes back to float, half for what is reported."""
     seed: int = 0
     cosine: Annotated[float, Meta(gt=0, lt=1)] = 0.99
     """Least cosine of a sample's pooled features with the float network's."""
     joint_p99_rad: Positive = 0.02
     joint_max_rad: Positive = 0.05
+    joint_rad_s: Positive = 1.0
+    """Of how fast a joint's error changes from row to row of a chunk."""
+    base_m_s: Positive = 0.02
+    base_rad_s: Positive = 0.05
+    opening: Positive = 0.02
+    """Of a gripper, 1 being all that it opens."""
+
+    def limits(self, verification: Verification) -> Verification:
+        """`verification` held to this in place of a float recipe's gates."""
+        return structs.replace(
+            verification,
+            cosine=self.cosine,
+            joint_p99_rad=self.joint_p99_rad,
+            joint_rad=self.joint_max_rad,
+            joint_rad_s=self.joint_rad_s,
+            base_m_s=self.base_m_s,
+            base_rad_s=self.base_rad_s,
+            opening=self.opening,
+        )
 
 
 class _Family(Struct):

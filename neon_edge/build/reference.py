@@ -10,7 +10,10 @@ from neon_edge.backbones.contract import Batched
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
-from neon_edge.types import AudioWindow, CameraFrame, Float32
+from neon_edge.types import AudioWindow, CameraFrame, Float32, UInt8
+
+TOGETHER = 8
+"""Moments whose activations stand in memory at a time."""
 
 
 class ReferenceBackbone:
@@ -52,11 +55,29 @@ class ReferenceBackbone:
     def pooled_each(
         self,
         moments: Sequence[Sequence[CameraFrame]],
-        instruction: str,
+        instructions: Sequence[str],
         sounds: Sequence[Float32] | None = None,
     ) -> Float32:
-        """Pooled features (n, width) of several moments; a family that can reads weights once."""
-        pictures = [[frame.image for frame in frames] for frames in moments]
+        """Pooled features (n, width) of several moments, each under its instruction.
+
+        A family that can reads its weights once for up to `TOGETHER` moments of one instruction.
+        """
+        found: dict[int, Float32] = {}
+        for said in dict.fromkeys(instructions):
+            places = [place for place, text in enumerate(instructions) if text == said]
+            for at in range(0, len(places), TOGETHER):
+                some = places[at : at + TOGETHER]
+                pooled = self._together(
+                    [[frame.image for frame in moments[place]] for place in some],
+                    said,
+                    None if sounds is None else [sounds[place] for place in some],
+                )
+                found |= dict(zip(some, pooled, strict=True))
+        return np.stack([found[place] for place in range(len(moments))])
+
+    def _together(
+        self, pictures: list[list[UInt8]], instruction: str, sounds: list[Float32] | None
+    ) -> Float32:
         ids = self.token_ids(len(pictures[0]), instruction)
         if isinstance(self._model, Batched):
             return self._model.pooled_each(pictures, ids, sounds)

@@ -1,4 +1,4 @@
-"""What plans are verified on: real frames, joint poses, and what the torch networks answered."""
+"""What plans are verified on: moments set aside, joint poses, and what the torch networks said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.capture.clip import decode, find_clip, survey
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import ConfigWrong
@@ -19,19 +18,22 @@ FILE_NAME = "samples.npz"
 FRAMES = 8
 POSES = 4
 SEED = 0
-_PREFIX = "input_"
+_PREFIX, _CAMERA = "input_", "camera_"
 _OPTIONAL = ("sounds", "predicted", "undenoised")
 
 
 class Samples(NamedTuple):
     """Inputs, and what the original network made of them.
 
-    frames (n, pictures, height, width, 3) uint8 · inputs {name: (m, ...)}: joints and sensors, all
+    cameras: of each (n, height, width, 3) uint8 · inputs {name: (m, ...)}: joints and sensors, all
     that the heads take but the pooled features · pooled (n, width) · chunk (m, steps, action). Row
-    i of the m belongs to frame i // POSES.
+    i of the m belongs to moment i // POSES.
     """
 
-    frames: UInt8
+    cameras: tuple[UInt8, ...]
+    instructions: list[str]
+    names: list[str]
+    """Of the moments, for a person."""
     inputs: dict[str, Float32]
     pooled: Float32
     chunk: Float32
@@ -41,26 +43,37 @@ class Samples(NamedTuple):
     """(m, denoise steps, steps, action), where the heads diffuse: of the sample's own noise."""
     undenoised: Float32 | None = None
     """(m, steps, action), there: chunks with the noise in place of what denoising makes of it."""
+    tuning: int = 0
+    """How many first moments decide what goes back to float, and judge nothing after that."""
 
+    @property
+    def frames(self) -> list[tuple[UInt8, ...]]:
+        """Moment by moment, what each camera saw."""
+        return list(zip(*self.cameras, strict=True))
 
-def clip_frames(clip: str, count: int, pictures: int) -> UInt8:
-    """`count` moments spread over a clip, (count, pictures, height, width, 3).
+    def half(self, tuning: bool) -> Samples:
+        """Those to tune by, or the others; all where nothing is set apart."""
+        count = len(self.names)
+        if not 0 < self.tuning < count:
+            return self
+        n = slice(self.tuning) if tuning else slice(self.tuning, count)
+        poses = len(self.chunk) // count
+        m = slice((n.start or 0) * poses, n.stop * poses)
 
-    Several cameras see different moments, so that no camera's error hides behind another's.
-    """
-    surveyed = survey(find_clip(clip))
-    if surveyed.frames < count:
-        raise ConfigWrong(
-            f"clip {clip} is too short to verify plans on",
-            f"{surveyed.frames} frames, {count} wanted",
-            "use a longer clip",
+        def of(rows: Float32 | None, places: slice) -> Float32 | None:
+            return None if rows is None else rows[places]
+
+        return Samples(
+            tuple(seen[n] for seen in self.cameras),
+            self.instructions[n],
+            self.names[n],
+            {name: rows[m] for name, rows in self.inputs.items()},
+            self.pooled[n],
+            self.chunk[m],
+            of(self.sounds, n),
+            of(self.predicted, m),
+            of(self.undenoised, m),
         )
-    places = np.linspace(0, surveyed.frames - 1, count).round().astype(int)
-    shift = max(1, surveyed.frames // (count * (pictures + 1)))
-    wanted = (places[:, None] + shift * np.arange(pictures)) % surveyed.frames
-    chosen = set(wanted.reshape(-1).tolist())
-    pool = {k: frame.rgb() for k, frame in enumerate(decode(surveyed)) if k in chosen}
-    return np.stack([[pool[int(place)] for place in row] for row in wanted])
 
 
 def sound_windows(audio: AudioGeometry, count: int, seed: int) -> Float32:
@@ -84,10 +97,13 @@ def write_samples(directory: Path, samples: Samples) -> str:
     """Write them beside the bundle's manifest; returns their sha256."""
     path = directory / FILE_NAME
     arrays: dict[str, npt.NDArray[np.generic]] = {
-        "frames": samples.frames,
+        "instructions": np.array(samples.instructions, np.str_),
+        "names": np.array(samples.names, np.str_),
+        "tuning": np.array(samples.tuning),
         "pooled": samples.pooled,
         "chunk": samples.chunk,
     }
+    arrays |= {f"{_CAMERA}{number}": seen for number, seen in enumerate(samples.cameras)}
     for name in _OPTIONAL:
         optional: Float32 | None = getattr(samples, name)
         if optional is not None:
@@ -107,10 +123,14 @@ def read_samples(path: Path, sha256: str) -> Samples:
             "make the bundle again",
         )
     with np.load(path, allow_pickle=False) as stored:
+        cameras = sum(name.startswith(_CAMERA) for name in stored.files)
         return Samples(
-            stored["frames"],
+            tuple(stored[f"{_CAMERA}{number}"] for number in range(cameras)),
+            [str(text) for text in stored["instructions"]],
+            [str(name) for name in stored["names"]],
             {n[len(_PREFIX) :]: stored[n] for n in stored.files if n.startswith(_PREFIX)},
             stored["pooled"],
             stored["chunk"],
-            *(stored[n] if n in stored.files else None for n in _OPTIONAL),
+            tuning=int(stored["tuning"]),
+            **{n: stored[n] for n in _OPTIONAL if n in stored.files},
         )

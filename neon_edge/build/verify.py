@@ -12,11 +12,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from neon_edge.build.samples import Samples, camera_frames, read_samples
-from neon_edge.build.verify_diffusion import undenoised
-from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
-from neon_edge.build.verify_units import column_gates, columns_of
-from neon_edge.engine.contract import Engine
-from neon_edge.engine.denoise import DenoisingEngine
+from neon_edge.build.verify_heads import WHOLE, Compared, compared
+from neon_edge.build.verify_units import columns_of, gate, worst_moments, worst_noise
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import (
     ErrorRow,
@@ -26,19 +23,15 @@ from neon_edge.engine.manifest import (
     Verification,
     read_manifest,
 )
-from neon_edge.engine.plan import open_engine, open_heads_engine
-from neon_edge.engine.spelling import SpellingEngine
+from neon_edge.engine.plan import open_engine
 from neon_edge.errors import ConfigWrong, GateMissed
 from neon_edge.features.streams import open_features
 from neon_edge.types import AudioWindow, Float32, UInt8
 
 ROWS_HZ = 50
 """The rate at which rows of a chunk follow one another on a robot."""
-
-
-def verify_plans(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> list[Gate]:
-    """Measure every plan; raises nothing for a miss (see `require`)."""
-    return measure_plans(bundle, plans, manifest, threads)[0]
+NOISE = "noise of the diffusion"
+"""What a row is called that stands where no error in radians would mean anything."""
 
 
 class Measured(NamedTuple):
@@ -50,53 +43,44 @@ class Measured(NamedTuple):
     """By caption, the worst first."""
 
 
-def measure_plans(
-    bundle: Path, plans: Path, manifest: Manifest, threads: int
-) -> tuple[list[Gate], list[ErrorRow]]:
-    """Gates, and the error of every joint and of the pooled features."""
-    found = measured(bundle, plans, manifest, threads)
-    return found.gates, found.errors
+def measured(
+    bundle: Path, plans: Path, manifest: Manifest, threads: int, tuning: bool = False
+) -> Measured:
+    """Run every plan in `plans` on the samples of its `bundle`; a miss is in the gates.
 
-
-def measured(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> Measured:
-    """Run every plan in `plans` on the samples of its `bundle`."""
-    samples = read_samples(
-        bundle / manifest.verification.samples, manifest.verification.samples_sha256
-    )
+    Quantised plans are judged on those samples that did not decide what stays in float, or, with
+    `tuning`, on the others. Raises `ConfigWrong` where the bundle is not theirs.
+    """
     limits = manifest.verification
+    samples = read_samples(bundle / limits.samples, limits.samples_sha256)
+    if manifest.backbone.quantised:
+        samples = samples.half(tuning)
     pooled = plan_pooled(plans, manifest, samples, threads)
-    heads = open_heads_engine(plans, manifest.heads, manifest.machine)
-    try:
-        alone = _chunks(heads, samples, samples.pooled)
-        whole = _chunks(heads, samples, pooled)
-        wanted = samples.chunk
-        more = []
-        if isinstance(heads, DenoisingEngine):
-            first, second = (undenoised(heads, samples, seen) for seen in (samples.pooled, pooled))
-            alone, whole, wanted = first.chunk, second.chunk, _of_diffusion(samples.undenoised)
-            more = [
-                _noise_gate("heads alone, noise", first.predicted, samples, limits),
-                _noise_gate("backbone and heads, noise", second.predicted, samples, limits),
-            ]
-        if isinstance(heads, SpellingEngine):
-            more = [chunks_gate(wanted)]
-            alone, whole = answered(alone, wanted), answered(whole, wanted)
-            wanted = without_none(wanted)
-    finally:
-        heads.close()
-    gates = [
-        *_pooled_gates(pooled, samples, limits),
-        *more,
-        *column_gates("heads alone", alone, wanted, limits.joint_rad, manifest.heads),
-        *column_gates("backbone and heads", whole, wanted, limits.joint_rad, manifest.heads),
-    ]
-    rows = error_rows(whole, wanted, manifest.heads)
-    if limits.joint_p99_rad > 0:
-        errors = np.array([row.p99 for row in rows], np.float32)
-        names = [row.name for row in rows]
-        gates.append(_gate("backbone and heads, p99", errors, limits.joint_p99_rad, "rad", names))
-    rows.append(_spread("pooled features, 1 - cosine", lost(pooled, samples.pooled), ""))
-    return Measured(gates, rows, _worst_frames(whole, wanted, samples))
+    heads = compared(plans, manifest, samples, pooled)
+    rows = error_rows(heads.whole, heads.wanted, manifest.heads) if heads.moves else []
+    gates = [*_pooled_gates(pooled, samples, limits), *heads.gates, *_joint_gates(rows, limits)]
+    if heads.noise is not None:
+        rows.append(_spread(NOISE, heads.noise, "half ranges"))
+    away = lost(pooled, samples.pooled)
+    row = _spread("pooled features, 1 - cosine", away, "")
+    rows.append(replace(row, mean=float(away.astype(np.float64).mean())))
+    return Measured(gates, rows, _worst_frames(heads, manifest, samples))
+
+
+def _joint_gates(rows: list[ErrorRow], limits: Verification) -> list[Gate]:
+    """Of what is an angle: how far off it mostly is, and how fast that changes."""
+    joints = [row for row in rows if row.unit == "rad"]
+    gates = []
+    if limits.joint_p99_rad > 0 and joints:
+        errors = np.array([row.p99 for row in joints], np.float32)
+        names = [row.name for row in joints]
+        gates.append(gate(f"{WHOLE}, p99", errors, limits.joint_p99_rad, "rad", names))
+    moved = {row.name: row.step_max for row in joints if row.step_max is not None}
+    if limits.joint_rad_s > 0 and moved:
+        errors = np.array(list(moved.values()), np.float32)
+        name = f"{WHOLE}, between ticks"
+        gates.append(gate(name, errors, limits.joint_rad_s, "rad/s", list(moved)))
+    return gates
 
 
 def find_bundle(plans: Path, manifest: Manifest) -> Path:
@@ -115,16 +99,27 @@ def find_bundle(plans: Path, manifest: Manifest) -> Path:
     )
 
 
-def _worst_frames(found: Float32, wanted: Float32, samples: Samples) -> dict[str, UInt8]:
-    """The three moments of largest joint error, the cameras of each side by side."""
-    errors = np.abs(found - wanted).reshape(len(samples.frames), -1).max(axis=1)
-    errors = np.where(np.isfinite(errors), errors, np.inf)
-    return {
-        f"frame {index}: largest joint error {errors[index]:.3g} rad": np.concatenate(
-            list(samples.frames[index]), axis=1
-        )
-        for index in np.argsort(-errors)[:3].tolist()
-    }
+def _worst_frames(heads: Compared, manifest: Manifest, samples: Samples) -> dict[str, UInt8]:
+    """The three moments of largest error, the cameras of each side by side."""
+    if heads.moves:
+        found, wanted = heads.whole, heads.wanted
+        limits, stated = manifest.verification, manifest.heads
+        said = worst_moments(found, wanted, limits, stated, samples.names)
+    else:
+        assert heads.noise is not None
+        said = worst_noise(heads.noise, samples.names)
+    return {caption: _beside(samples.frames[at]) for at, caption in said}
+
+
+def _beside(pictures: tuple[UInt8, ...]) -> UInt8:
+    """Pictures of any sizes in a row, black below the lower ones."""
+    height = max(picture.shape[0] for picture in pictures)
+    wide: UInt8 = np.zeros((height, sum(p.shape[1] for p in pictures), 3), np.uint8)
+    at = 0
+    for picture in pictures:
+        wide[: picture.shape[0], at : at + picture.shape[1]] = picture
+        at += picture.shape[1]
+    return wide
 
 
 def error_rows(found: Float32, wanted: Float32, heads: HeadsManifest) -> list[ErrorRow]:
@@ -158,21 +153,21 @@ def _spread(name: str, errors: Float32, unit: str) -> ErrorRow:
 
 
 def _pooled_gates(pooled: Float32, samples: Samples, limits: Verification) -> list[Gate]:
-    names = _frame_names(samples)
+    names = samples.names
     if limits.cosine > 0:
         away = lost(pooled, samples.pooled)
-        return [_gate("pooled features", away, 1 - limits.cosine, "1 - cosine", names)]
+        return [gate("pooled features", away, 1 - limits.cosine, "1 - cosine", names)]
     relative = np.abs(pooled - samples.pooled).max(axis=1) / np.abs(samples.pooled).max()
-    return [_gate("pooled features", relative, limits.pooled_relative, "relative", names)]
+    return [gate("pooled features", relative, limits.pooled_relative, "relative", names)]
 
 
 def require(gates: list[Gate]) -> None:
     """Raise `GateMissed` for the first gate that failed, naming what set the figure."""
-    for gate in gates:
-        if not gate.passed:
+    for one in gates:
+        if not one.passed:
             raise GateMissed(
-                f"the plans miss their accuracy gate: {gate.name}",
-                f"{gate.measured:.3g} {gate.unit} at {gate.worst}, limit {gate.limit:.3g}",
+                f"the plans miss their accuracy gate: {one.name}",
+                f"{one.measured:.3g} {one.unit} at {one.worst}, limit {one.limit:.3g}",
                 "use a finer precision in the recipe; these plans will move no motor",
             )
 
@@ -185,9 +180,9 @@ def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int)
     backbone = open_features(manifest.backbone, plans, engines)
     audio = manifest.backbone.audio
     try:
-        backbone.instruct(manifest.verification.instruction)
         pooled = np.empty_like(samples.pooled)
         for index, moment in enumerate(samples.frames):
+            backbone.instruct(samples.instructions[index])
             backbone.see(camera_frames(moment))
             if samples.sounds is not None and audio is not None:
                 # Moments lie so far apart that every branch is due at each.
@@ -198,45 +193,3 @@ def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int)
         return pooled
     finally:
         backbone.close()
-
-
-def _chunks(heads: Engine, samples: Samples, pooled: Float32) -> Float32:
-    chunks = np.empty_like(samples.chunk)
-    poses = len(samples.chunk) // len(pooled)
-    for row in range(len(chunks)):
-        np.copyto(heads.inputs["pooled"][0], pooled[row // poses])
-        for name, values in samples.inputs.items():
-            np.copyto(heads.inputs[name], values[row].reshape(heads.inputs[name].shape))
-        heads.start()
-        heads.wait()
-        chunks[row] = heads.outputs["chunk"][0]
-    return chunks
-
-
-def _noise_gate(name: str, found: Float32, samples: Samples, limits: Verification) -> Gate:
-    """In half ranges of a joint, to the limit that joints have in rad; the worst step is named."""
-    errors = np.abs(found - _of_diffusion(samples.predicted)).max(axis=(0, 2, 3))
-    steps = [f"denoising step {at}" for at in range(len(errors))]
-    return _gate(name, errors, limits.joint_rad, "half ranges", steps)
-
-
-def _of_diffusion(stored: Float32 | None) -> Float32:
-    if stored is None:
-        raise ConfigWrong(
-            "this bundle's samples do not say what its diffusion head predicts",
-            "made before such heads were gated on their noise predictions",
-            "make the bundle again",
-        )
-    return stored
-
-
-def _gate(name: str, errors: Float32, limit: float, unit: str, names: list[str]) -> Gate:
-    # A NaN is the worst of all errors, and every comparison with it is false.
-    judged = np.where(np.isfinite(errors), errors, np.inf)
-    worst = int(judged.argmax())
-    measured = float(judged[worst])
-    return Gate(name, measured, limit, unit, bool(measured <= limit), names[worst])
-
-
-def _frame_names(samples: Samples) -> list[str]:
-    return [f"frame {index}" for index in range(len(samples.frames))]

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from neon_edge.engine.manifest import Candidate, ErrorRow, Gate, Manifest
 from neon_edge.types import UInt8
@@ -47,20 +50,21 @@ def page(manifest: Manifest, layers: Mapping[str, Any], frames: Mapping[str, UIn
     passed = all(gate.passed for gate in manifest.gates)
     verdict = '<b class="good">passed</b>' if passed else '<b class="bad">missed</b>'
     joints = [row for row in manifest.errors if row.unit == "rad"]
+    limits = manifest.verification.joint_rad
     parts = [
         f"<h1>{_safe(backbone.recipe)}, {form}: {verdict}</h1>",
         f'<p class="faint">{_safe(where)} · made {_safe(manifest.created)} · '
         f"weights {_safe(backbone.weights)} · features {backbone.model_hash}</p>",
+        *(f'<p class="faint">{_safe(line)}</p>' for line in judged_lines(manifest)),
         "<h2>Gates</h2>",
         _gates(manifest.gates),
-        "<h2>Error of every joint, rad</h2>",
-        _joints(joints, manifest.verification.joint_rad),
+        *(["<h2>Error of every joint, rad</h2>", _joints(joints, limits)] if joints else []),
+        "<h2>What is no angle</h2>" if joints else "<h2>Errors</h2>",
         _others([row for row in manifest.errors if row.unit != "rad"]),
     ]
     if layers:
         parts += ["<h2>What each Linear loses</h2>", _layers(layers)]
-    if manifest.candidates:
-        parts += ["<h2>Precisions tried here</h2>", _candidates(manifest.candidates)]
+    parts.append(_candidates(manifest.candidates))
     if frames:
         parts += ["<h2>Worst frames</h2>", *(_figure(*item) for item in frames.items())]
     body = "\n".join(parts)
@@ -78,13 +82,71 @@ def read_layers(bundle: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def png(image: UInt8) -> bytes:
-    """(height, width, 3) RGB as a PNG file."""
-    from PIL import Image
+def write_page(target: Path, manifest: Manifest, bundle: Path, frames: Mapping[str, UInt8]) -> str:
+    """The page, and the worst moment's pictures beside it; returns that moment's caption."""
+    _replace(target, page(manifest, read_layers(bundle), frames).encode())
+    caption, image = next(iter(frames.items()))
+    _replace(worst_of(target), png(image))
+    return caption
 
-    held = io.BytesIO()
-    Image.fromarray(image).save(held, "PNG")
-    return held.getvalue()
+
+def worst_of(target: Path) -> Path:
+    """Where a page's worst moment is."""
+    return target.with_suffix(".worst.png")
+
+
+def add_candidates(target: Path, rows: list[Candidate]) -> None:
+    """Put what was tried into a page that was written before it was known."""
+    text = target.read_text(encoding="utf-8")
+    _replace(target, text.replace(_candidates([]), _candidates(rows), 1).encode())
+
+
+def _replace(target: Path, held: bytes) -> None:
+    # Never in place: the file may be linked from plans that were tried before.
+    partial = target.with_name(target.name + ".part")
+    partial.write_bytes(held)
+    partial.replace(target)
+
+
+def judged_lines(manifest: Manifest) -> list[str]:
+    """What plans were judged on, and what no figure here can say, for a person."""
+    lines, judged = [], manifest.verification.judged
+    if judged is not None:
+        count = judged.moments - (judged.tuning if manifest.backbone.quantised else 0)
+        episodes = ", ".join(str(number) for number in judged.episodes)
+        felt = "joint states as recorded" if judged.joints == "recorded" else "joint states drawn"
+        heard = f", sound {judged.sound}" if judged.sound else ""
+        lines.append(
+            f"judged on {count} moments set aside, of {judged.source} (episodes {episodes}; "
+            f"seed {judged.seed}, sha256 {judged.sha256[:16]}); {felt}{heard}"
+        )
+    if manifest.heads.head_type == "dit":
+        lines.append(
+            "no figure in radians: this head's sampler divides by 1e-5, so that what its features "
+            "change in a chunk cannot be told from rounding; its noise predictions are compared"
+        )
+    elif manifest.heads.head_type == "ensemble":
+        lines.append(
+            "radians are of all but the diffusion, whose share is replaced by its noise on both "
+            "sides; its noise predictions are compared by themselves"
+        )
+    return lines
+
+
+def png(image: UInt8) -> bytes:
+    """(height, width, 3) RGB as a PNG file, without an imaging library: plans compile anywhere."""
+    height, width, _ = image.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # a 0 ahead of each row: not filtered
+    rows[:, 1:] = image.reshape(height, -1)
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    packed = zlib.compress(rows.tobytes(), 6)
+    return b"".join([
+        b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", size), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")
+    ])  # fmt: skip
+
+
+def _chunk(name: bytes, held: bytes) -> bytes:
+    return struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held))
 
 
 def _gates(gates: list[Gate]) -> str:
@@ -146,16 +208,20 @@ def _candidates(rows: list[Candidate]) -> str:
         f'<td class="n">{row.weight_bytes / 1e6:.1f} MB<td>{_safe(row.note)}'
         for row in rows
     ]
-    return f"<table>{''.join(cells)}</table>"
+    heading = "<h2>Precisions tried here</h2>" if rows else ""
+    return f'<section id="tried">{heading}<table>{"".join(cells)}</table></section>'
 
 
-_SPREAD_HEAD = '<tr><th><th class="n">p50<th class="n">p99<th class="n">largest'
+_SPREAD_HEAD = (
+    '<tr><th><th class="n">p50<th class="n">p99<th class="n">largest<th class="n">mean<th>'
+)
 
 
 def _others(rows: list[ErrorRow]) -> str:
     cells = [
         f'<tr><td>{_safe(row.name)}<td class="n">{row.p50:.3g}<td class="n">{row.p99:.3g}'
-        f'<td class="n">{row.max:.3g}'
+        f'<td class="n">{row.max:.3g}<td class="n">{"" if row.mean is None else f"{row.mean:.3g}"}'
+        f"<td>{_safe(row.unit)}"
         for row in rows
     ]
     return f"<table>{_SPREAD_HEAD}{''.join(cells)}</table>" if rows else ""

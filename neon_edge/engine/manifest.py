@@ -15,7 +15,7 @@ from msgspec import Struct, field, structs
 from neon_edge.engine.fast import FastManifest
 from neon_edge.engine.geometry import AudioGeometry, ImageGeometry
 from neon_edge.engine.streams import Streams
-from neon_edge.engine.verification import Candidate, ErrorRow, Gate, Verification
+from neon_edge.engine.verification import Candidate, ErrorRow, Gate, Judged, Verification
 from neon_edge.errors import ConfigWrong
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Gate",
     "HeadsManifest",
     "ImageGeometry",
+    "Judged",
     "Machine",
     "Manifest",
     "Part",

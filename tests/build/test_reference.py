@@ -21,8 +21,10 @@ def test_streamed_batches_equal_the_model_in_one_piece(
 ) -> None:
     recipe = load_recipe(ENGINES / name)
     reference = ReferenceBackbone(recipe)
-    each = reference.pooled_each([[frame] for frame in frames[:3]], INSTRUCTION)
-    alone = np.stack([reference.pooled([frame], INSTRUCTION) for frame in frames[:3]])
+    said = [INSTRUCTION, "Wave.", INSTRUCTION]
+    each = reference.pooled_each([[frame] for frame in frames[:3]], said)
+    pairs = zip(frames[:3], said, strict=True)
+    alone = np.stack([reference.pooled([frame], text) for frame, text in pairs])
     assert np.abs(each - alone).max() <= 2e-6 * np.abs(alone).max()
 
     streamed = reference._model  # type: ignore[attr-defined]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk, torch_undenoised
+from neon_edge.build.quantise.choose import _worth
 from neon_edge.build.samples import Samples, read_samples, write_samples
+from neon_edge.build.verify import NOISE
 from neon_edge.build.verify_diffusion import undenoised
+from neon_edge.build.verify_heads import _diffused
+from neon_edge.build.verify_page import page
 from neon_edge.checkpoint import load_checkpoint
 from neon_edge.engine.denoise import DenoisingEngine
+from neon_edge.engine.manifest import ErrorRow, Verification
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
 from tests.checkpoint.test_parity_samplers import SMALL
 from tests.checkpoint.upstream import save_upstream
+from tests.engine.machines import manifest_of
 
 COUNT = 4
 
@@ -30,7 +37,9 @@ def built(directory: Path, head: str) -> tuple[Samples, DenoisingEngine]:
     rows = sample_inputs(checkpoint, COUNT, seed=0)
     made = [torch_undenoised(checkpoint, row) for row in rows]
     samples = Samples(
-        frames=np.zeros((COUNT, 1, 2, 2, 3), np.uint8),
+        cameras=(np.zeros((COUNT, 2, 2, 3), np.uint8),),
+        instructions=["wave"] * COUNT,
+        names=[f"frame {at}" for at in range(COUNT)],
         inputs={n: np.concatenate([row[n] for row in rows]) for n in rows[0] if n != "pooled"},
         pooled=np.concatenate([row["pooled"] for row in rows]),
         chunk=np.stack([torch_chunk(checkpoint, row)[0] for row in rows]),
@@ -54,6 +63,32 @@ def test_exact_plans_pass_and_a_wrong_one_is_seen(tmp_path: Path, head: str) -> 
     if head == "ensemble":
         assert np.abs(other.chunk - samples.undenoised).max() > 1e-3
     engine.close()
+
+
+@pytest.mark.parametrize("head", ["dit", "ensemble"])
+def test_no_radians_are_told_of_what_features_do_not_move(tmp_path: Path, head: str) -> None:
+    samples, engine = built(tmp_path, head)
+    stated = export_heads(load_checkpoint(tmp_path), tmp_path, "0" * 16)
+    limits = Verification("s", "", "wave", 1e-4, 1e-4)
+    found = _diffused(engine, stated, samples, samples.pooled * np.float32(1.1), limits)
+    engine.close()
+    failed = [gate.name for gate in found.gates if not gate.passed]
+    names = [gate.name for gate in found.gates]
+    assert names[:2] == ["heads alone, noise", "backbone and heads, noise"]
+    assert "backbone and heads, noise" in failed and "heads alone, noise" not in failed
+    assert found.noise is not None and found.noise.max() > 1e-3
+    angles = "backbone and heads, all but the diffusion"
+    assert found.moves == (angles in names) == (head == "ensemble")
+    heads = msgspec.structs.replace(stated, head_type=head)
+    row = ErrorRow(NOISE, 0.1, 0.2, 0.3, "half ranges")
+    joint = [ErrorRow("elbow", 0.1, 0.2, 0.4, "rad")] if found.moves else []
+    made = msgspec.structs.replace(manifest_of(), heads=heads, errors=[*joint, row], gates=[])
+    said = f"{page(made, {}, {})} {_worth(made)}"
+    if head == "dit":
+        assert "no figure in radians" in said and "Error of every joint" not in said
+        assert "largest noise error 0.3 half ranges" in said
+    else:
+        assert "all but the diffusion" in said and "largest joint error 0.4 rad (elbow)" in said
 
 
 def test_samples_keep_what_a_diffusion_predicts(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from neon_edge.build.calibrate.draw import draw
-from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.calibrate.moments import CalibrationSet, Taken, taken
 from neon_edge.build.calibrate.sound import windows_of
+from neon_edge.build.calibrate.split import Counts, drawn, split
 from neon_edge.capture.clip import decode, find_clip, survey
+from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.types import Float32, UInt8
 
@@ -24,29 +25,66 @@ def from_clip(
     seed: int,
     audio: AudioGeometry | None = None,
 ) -> CalibrationSet:
-    """`count` moments of one clip; instructions take turns, cameras see different moments.
+    """`count` moments to calibrate on, of the stretch that nothing is judged by."""
+    return take_clip(clip, instructions, Counts(count), pictures, seed, audio).moments
+
+
+def take_clip(
+    clip: str,
+    instructions: list[str],
+    counts: Counts,
+    pictures: int,
+    seed: int,
+    audio: AudioGeometry | None = None,
+) -> Taken:
+    """Moments of one clip; instructions take turns, cameras see different moments of a stretch.
 
     With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the clip is mute.
     """
     surveyed = survey(find_clip(clip))
     seen = [(frame.at_ns, _thumb(frame.rgb())) for frame in decode(surveyed)]
     motion = _motion([thumb for _, thumb in seen])
-    places = draw(motion, ["clip"] * len(motion), count, seed)
-    shift = max(1, len(motion) // (count * (pictures + 1) or 1))
-    wanted = [[(place + shift * k) % len(motion) for k in range(pictures)] for place in places]
-    needed = {place for row in wanted for place in row}
+    episodes, tasks = [0] * len(seen), ["clip"] * len(seen)
+    stretches = split(episodes, tasks, seed)
+    chosen = drawn(motion, episodes, tasks, counts, seed)
+    wanted: dict[int, list[int]] = {}
+    begins: dict[int, int] = {}
+    for stretch, places in zip(stretches, chosen, strict=True):
+        wanted |= _shown(places, stretch, pictures)
+        begins |= {place: seen[stretch[0]][0] for place in places}
+    needed = {place for row in wanted.values() for place in row}
     pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
-    sounds = None
-    if audio is not None and places:
-        sounds = windows_of(surveyed.path, [seen[place][0] for place in places], audio)
-    return CalibrationSet(
-        cameras=tuple(_stacked([pool[row[k]] for row in wanted]) for k in range(pictures)),
-        instructions=[instructions[i % len(instructions)] for i in range(len(places))],
-        names=[f"{surveyed.path.name} frame {place}" for place in places],
-        joints=np.zeros((len(places), 0), np.float32),
-        sounds=sounds,
-        rate_hz=audio.rate_hz if audio is not None else 0,
-    )
+    source = f"{surveyed.path.name} {sha256_file(surveyed.path)[:16]}"
+
+    def made(places: list[int]) -> CalibrationSet:
+        sounds = None
+        if audio is not None and places:
+            at_ns, since_ns = [seen[p][0] for p in places], [begins[p] for p in places]
+            sounds = windows_of(surveyed.path, at_ns, audio, since_ns)
+        return CalibrationSet(
+            cameras=tuple(_stacked([pool[wanted[p][k]] for p in places]) for k in range(pictures)),
+            instructions=[instructions[i % len(instructions)] for i in range(len(places))],
+            names=[f"{surveyed.path.name} frame {place}" for place in places],
+            joints=np.zeros((len(places), 0), np.float32),
+            sounds=sounds,
+            rate_hz=audio.rate_hz if audio is not None else 0,
+            source=source,
+            episodes=[0] * len(places),
+            at_s=[seen[place][0] / 1e9 for place in places],
+            seed=seed,
+        )
+
+    return taken(made, chosen)
+
+
+def _shown(places: list[int], stretch: list[int], pictures: int) -> dict[int, list[int]]:
+    """Frames that stand in for the cameras, by the first one's; all of one stretch."""
+    shift = max(1, len(stretch) // (len(places) * (pictures + 1) or 1))
+    where = {place: index for index, place in enumerate(stretch)}
+    return {
+        place: [stretch[(where[place] + shift * k) % len(stretch)] for k in range(pictures)]
+        for place in places
+    }
 
 
 def _stacked(pictures: list[UInt8]) -> UInt8:

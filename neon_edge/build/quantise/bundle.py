@@ -26,6 +26,7 @@ from neon_edge.build.quantise.method import Bits, Method
 from neon_edge.build.quantise.skip import find_skip
 from neon_edge.build.quantise.written import write_placed
 from neon_edge.build.recipe import Quantise
+from neon_edge.build.verify_page import PAGE, worst_of
 from neon_edge.engine.manifest import (
     EngineKind,
     Manifest,
@@ -55,8 +56,9 @@ class Work:
 def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifest:
     """Write `target`, whole or not at all.
 
-    Layers go back to float, worst first, until the gate passes. Raises `GateMissed` when no
-    skip-list within the recipe's share is enough; `target` then holds nothing.
+    Layers go back to float, worst first, until the gate passes on the samples to tune by; it is
+    for `compile_bundle` to judge the result on the others. Raises `GateMissed` when no skip-list
+    within the recipe's share is enough: then only a page is left, beside `target`.
     """
     manifest = read_manifest(work.bundle)
     checked(work.moments, manifest.backbone.image.count, ",".join(manifest.heads.joint_names))
@@ -69,10 +71,16 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
     _check_skip(work.settings.skip, reports)
     partial = target.with_name(target.name + ".part")
 
+    missed = target.with_name(f"{target.name}-missed.html")
+
     def passes(names: list[str]) -> bool:
         _write(work, manifest, done, bits, names, partial)
+        write_reports(partial, reports, work.moments.names, names)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            trial = compiled(partial, Path(scratch) / "trial", work.engine, work.threads, _silent)
+            plans = Path(scratch) / "trial"
+            trial = compiled(partial, plans, work.engine, work.threads, _silent, tuning=True)
+            (plans / PAGE).replace(missed)
+            worst_of(plans / PAGE).replace(worst_of(missed))
         failed = [gate for gate in trial.gates if not gate.passed]
         tell(f"{bits}, {len(names)} layers in float: " + (_said(failed) or "gate passed"))
         return not failed
@@ -82,10 +90,12 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         shutil.rmtree(partial, ignore_errors=True)
         raise GateMissed(
             f"{bits} misses its gate whatever stays in float",
-            f"{len(skip.names)} layers, {skip.share:.1%} of the weights, were given back",
+            f"{len(skip.names)} layers, {skip.share:.1%} of the weights, were given back; what was "
+            f"measured then: {missed}",
             "use a finer precision, or more and better calibration moments",
         )
-    write_reports(partial, reports, work.moments.names, skip.names)
+    missed.unlink()
+    worst_of(missed).unlink()
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
     return read_manifest(target)
@@ -165,16 +175,10 @@ def _write(
     skip: list[str],
     target: Path,
 ) -> None:
-    settings = work.settings
     stated = structs.replace(
         manifest,
         backbone=structs.replace(manifest.backbone, quantised=bits, float_layers=skip),
-        verification=structs.replace(
-            manifest.verification,
-            cosine=settings.cosine,
-            joint_p99_rad=settings.joint_p99_rad,
-            joint_rad=settings.joint_max_rad,
-        ),
+        verification=work.settings.limits(manifest.verification),
     )
 
     def layers_of(part: Part, _: onnx.ModelProto) -> dict[str, QuantisedLinear]:

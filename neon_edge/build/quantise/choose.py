@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from msgspec import structs
 
-from neon_edge.build.compile import CURRENT, Tell, compiled, plans_name, point
+from neon_edge.build.calibrate.moments import fingerprint
+from neon_edge.build.compile import CURRENT, Tell, compiled, plans_name, point, share
+from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.method import Bits
+from neon_edge.build.verify import NOISE
+from neon_edge.build.verify_page import PAGE, add_candidates
 from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import weights_of
 from neon_edge.engine.manifest import Candidate, Manifest, read_manifest, write_manifest
 from neon_edge.engine.plan import open_engine, this_machine
 from neon_edge.engine.tried import FLOAT, decided, tried_lines
-from neon_edge.errors import GateMissed
+from neon_edge.errors import GateMissed, PlanUnfit
 from neon_edge.features.backbone import Backbone
 from neon_edge.types import CameraFrame
 
 BITS: tuple[Bits, ...] = ("int8", "int4")
+TRIED = "tried"
 ROUNDS = 15
 _WARM_UP = 2
 
@@ -29,27 +35,20 @@ _WARM_UP = 2
 def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
     """The directory of the winner's plans, which become `current`. Its manifest has the table.
 
-    Raises `GateMissed` where not even the float plans pass.
+    What was tried is kept in `built`/tried and not tried again for the same bundle, moments and
+    recipe. Raises `GateMissed` where not even the float plans pass.
     """
-    plans: dict[str, Path] = {}
+    place = built / TRIED / plans_name(this_machine(work.engine))
+    steps = Ledger(place, _key(work), 1 + len(bits), tell)
     table: dict[str, Candidate] = {}
     for name in (FLOAT, *bits):
+        tried = partial(_tried, work, name, place / name, tell)
         try:
-            bundle = work.bundle
-            if name != FLOAT:
-                bundle = work.bundle.with_name(f"{work.bundle.name}-{name}")
-                quantise_bundle(work, name, bundle, tell)  # type: ignore[arg-type]
-            place = built / f"{plans_name(this_machine(work.engine))}-{name}"
-            made = compiled(bundle, place, work.engine, work.threads, tell)
-        except GateMissed as failure:
+            table[name] = steps.step(f"try {name}", Candidate, tried, partial(_files, place))
+        except PlanUnfit as failure:
+            # Not kept: memory that was short may be there the next time.
             table[name] = Candidate(name, False, 0.0, 0, f"{failure.wrong}: {failure.facts}")
-            continue
-        failed = [gate for gate in made.gates if not gate.passed]
-        said = "; ".join(f"{g.name} {g.measured:.3g} > {g.limit:.3g} {g.unit}" for g in failed)
-        size = graph_bytes(bundle, made)
-        table[name] = Candidate(name, not failed, 0.0, size, said or _worth(made))
-        if not failed:
-            plans[name] = place
+    plans = {name: place / name for name, row in table.items() if row.passed}
     if not plans:
         raise GateMissed(
             "no precision passes its gate",
@@ -60,21 +59,65 @@ def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
         table[name] = structs.replace(table[name], median_ms=spent)
     rows = decided(table.values())
     winner = next(row.name for row in rows if row.chosen)
-    chosen = built / plans_name(this_machine(work.engine))
-    shutil.rmtree(chosen, ignore_errors=True)
-    plans[winner].rename(chosen)
-    manifest = structs.replace(read_manifest(chosen), candidates=rows)
-    write_manifest(chosen, manifest)
+    chosen = _placed(plans[winner], built / place.name, rows)
     point(built / CURRENT, chosen.name)
     for line in tried_lines(rows):
         tell(line)
     return chosen
 
 
+def _tried(work: Work, name: str, place: Path, tell: Tell) -> Candidate:
+    """Plans of one precision in `place`, judged; a miss is a row too. Raises `PlanUnfit`."""
+    bundle = work.bundle
+    try:
+        if name != FLOAT:
+            bundle = work.bundle.with_name(f"{work.bundle.name}-{name}")
+            quantise_bundle(work, name, bundle, tell)  # type: ignore[arg-type]
+        made = compiled(bundle, place, work.engine, work.threads, tell)
+    except GateMissed as failure:
+        return Candidate(name, False, 0.0, 0, f"{failure.wrong}: {failure.facts}")
+    failed = [gate for gate in made.gates if not gate.passed]
+    said = "; ".join(f"{g.name} {g.measured:.3g} > {g.limit:.3g} {g.unit}" for g in failed)
+    return Candidate(name, not failed, 0.0, graph_bytes(bundle, made), said or _worth(made))
+
+
+def _files(place: Path, row: Candidate) -> list[str]:
+    """What must still be there for a candidate not to be tried again."""
+    if not row.passed:
+        return []
+    return [str(f.relative_to(place)) for f in sorted((place / row.name).iterdir())]
+
+
+def _key(work: Work) -> str:
+    """Everything that a trial depends on, our own code included."""
+    made, package = read_manifest(work.bundle), Path(__file__).parents[2]
+    return key_of(
+        [made.backbone.model_hash, made.heads.checkpoint_sha256, made.verification],
+        [part.onnx_sha256 for part in (*made.backbone.parts, *made.heads.parts)],
+        [fingerprint(work.moments), work.settings, work.threads, this_machine(work.engine)],
+        sources_key(package / "build", package / "engine", package / "features"),
+    )
+
+
+def _placed(plans: Path, chosen: Path, rows: list[Candidate]) -> Path:
+    """`plans` linked to where a robot looks, with the table in manifest and page."""
+    whole = chosen.with_name(chosen.name + ".part")
+    shutil.rmtree(whole, ignore_errors=True)
+    whole.mkdir()
+    for file in plans.iterdir():
+        share(file, whole / file.name)
+    write_manifest(whole, structs.replace(read_manifest(plans), candidates=rows))
+    if (whole / PAGE).exists():
+        add_candidates(whole / PAGE, rows)
+    shutil.rmtree(chosen, ignore_errors=True)
+    whole.replace(chosen)
+    return chosen
+
+
 def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
     """Median ms of a whole pass, all plans in turn so that the machine's moods fall on all."""
     clock = MonotonicClock()
-    passes = {name: _opened(directory, threads) for name, directory in plans.items()}
+    passes = {name: opened(directory, threads) for name, directory in plans.items()}
     spent: dict[str, list[float]] = {name: [] for name in plans}
     for number in range(ROUNDS + _WARM_UP):
         for name, (infer, _) in passes.items():
@@ -94,7 +137,8 @@ def graph_bytes(bundle: Path, manifest: Manifest) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A pass of the backbone whose plans are in `directory`, and how to close it."""
     manifest = read_manifest(directory)
     engines = [
         open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
@@ -108,7 +152,11 @@ def _opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable
 
 
 def _worth(manifest: Manifest) -> str:
-    worst = max((row for row in manifest.errors if row.unit == "rad"), key=lambda row: row.max)
     skipped = len(manifest.backbone.float_layers)
     kept = f", {skipped} layers in float" if skipped else ""
+    joints = [row for row in manifest.errors if row.unit == "rad"]
+    if not joints:
+        noise = next(row.max for row in manifest.errors if row.name == NOISE)
+        return f"largest noise error {noise:.2g} half ranges (none in rad: a diffusion){kept}"
+    worst = max(joints, key=lambda row: row.max)
     return f"largest joint error {worst.max:.2g} rad ({worst.name}){kept}"

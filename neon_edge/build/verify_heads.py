@@ -1,0 +1,118 @@
+"""What the heads make of the samples, from the network's features and from the plans' own.
+
+Chunks are compared, but for what says nothing in radians: see `verify_diffusion`, `verify_tokens`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from neon_edge.build.samples import Samples
+from neon_edge.build.verify_diffusion import undenoised
+from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
+from neon_edge.build.verify_units import column_gates, gate
+from neon_edge.engine.contract import Engine
+from neon_edge.engine.denoise import DenoisingEngine
+from neon_edge.engine.manifest import Gate, HeadsManifest, Manifest, Verification
+from neon_edge.engine.plan import open_heads_engine
+from neon_edge.engine.spelling import SpellingEngine
+from neon_edge.errors import ConfigWrong
+from neon_edge.types import Float32
+
+ALONE, WHOLE = "heads alone", "backbone and heads"
+APART = ", all but the diffusion"
+"""Behind a gate's name where a chunk is compared with the noise in the diffusion's place."""
+
+
+class Compared(NamedTuple):
+    """Chunks (m, steps, action) of plans from end to end, what they should be, and gates."""
+
+    whole: Float32
+    wanted: Float32
+    gates: list[Gate]
+    noise: Float32 | None = None
+    """Error of a diffusion's noise predictions (m, ...), half ranges."""
+    moves: bool = True
+    """Whether the features move what `whole` is: a lone dit without its denoising stands still."""
+
+
+def compared(plans: Path, manifest: Manifest, samples: Samples, pooled: Float32) -> Compared:
+    """Run the heads' plans on every sample twice: with its own features, and with `pooled`."""
+    heads = open_heads_engine(plans, manifest.heads, manifest.machine)
+    try:
+        if isinstance(heads, DenoisingEngine):
+            return _diffused(heads, manifest.heads, samples, pooled, manifest.verification)
+        return _made(heads, manifest.heads, samples, pooled, manifest.verification)
+    finally:
+        heads.close()
+
+
+def _made(
+    heads: Engine,
+    stated: HeadsManifest,
+    samples: Samples,
+    pooled: Float32,
+    limits: Verification,
+) -> Compared:
+    alone, whole = (_chunks(heads, samples, seen) for seen in (samples.pooled, pooled))
+    wanted, gates = samples.chunk, []
+    if isinstance(heads, SpellingEngine):
+        gates = [chunks_gate(wanted)]
+        alone, whole = answered(alone, wanted), answered(whole, wanted)
+        wanted = without_none(wanted)
+    gates += column_gates(ALONE, alone, wanted, limits, stated)
+    gates += column_gates(WHOLE, whole, wanted, limits, stated)
+    return Compared(whole, wanted, gates)
+
+
+def _diffused(
+    heads: DenoisingEngine,
+    stated: HeadsManifest,
+    samples: Samples,
+    pooled: Float32,
+    limits: Verification,
+) -> Compared:
+    alone, whole = (undenoised(heads, samples, seen) for seen in (samples.pooled, pooled))
+    wanted, predicted = (_of_diffusion(a) for a in (samples.undenoised, samples.predicted))
+    moves = stated.head_type != "dit"
+    gates = [
+        _noise_gate(f"{ALONE}, noise", alone.predicted, predicted, limits),
+        _noise_gate(f"{WHOLE}, noise", whole.predicted, predicted, limits),
+        *column_gates(ALONE + APART, alone.chunk, wanted, limits, stated),
+    ]
+    if moves:
+        gates += column_gates(WHOLE + APART, whole.chunk, wanted, limits, stated)
+    return Compared(whole.chunk, wanted, gates, np.abs(whole.predicted - predicted), moves)
+
+
+def _chunks(heads: Engine, samples: Samples, pooled: Float32) -> Float32:
+    chunks = np.empty_like(samples.chunk)
+    poses = len(samples.chunk) // len(pooled)
+    for row in range(len(chunks)):
+        np.copyto(heads.inputs["pooled"][0], pooled[row // poses])
+        for name, values in samples.inputs.items():
+            np.copyto(heads.inputs[name], values[row].reshape(heads.inputs[name].shape))
+        heads.start()
+        heads.wait()
+        chunks[row] = heads.outputs["chunk"][0]
+    return chunks
+
+
+def _noise_gate(name: str, found: Float32, wanted: Float32, limits: Verification) -> Gate:
+    """In half ranges of a joint, to the limit that joints have in rad; the worst step is named."""
+    errors = np.abs(found - wanted).max(axis=(0, 2, 3))
+    steps = [f"denoising step {at}" for at in range(len(errors))]
+    return gate(name, errors, limits.joint_rad, "half ranges", steps)
+
+
+def _of_diffusion(stored: Float32 | None) -> Float32:
+    if stored is None:
+        raise ConfigWrong(
+            "this bundle's samples do not say what its diffusion head predicts",
+            "made before such heads were gated on their noise predictions",
+            "make the bundle again",
+        )
+    return stored
