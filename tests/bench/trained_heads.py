@@ -1,4 +1,4 @@
-"""Heads of every type, trained by upstream's own losses on real pooled features, in seconds.
+"""Heads of every type, trained on real pooled features: upstream's own losses, or ours for ours.
 
 The task is the smallest that makes a head's output depend on what a text means and on where the
 joints are: every text has a pose, a fixed seeded map of its pooled features, and a chunk goes from
@@ -16,9 +16,16 @@ from neon.model.neon_vla import NeonConfig, NeonVLA
 from neon.model.video_backbone import BackboneConfig
 
 from neon_edge.checkpoint import Checkpoint, load_checkpoint
+from neon_edge.checkpoint.actions import action_space_of
+from neon_edge.checkpoint.config import BackboneSource
 from neon_edge.types import Float32
+from tests.bench.reach_task import ARMS, teach
+from tests.checkpoint.own_heads import fast_config, jepa_config, save_own, save_weights
 
-TYPES = ("mlp", "flow", "dit", "ensemble")
+UPSTREAM = ("mlp", "flow", "dit", "ensemble")
+OWN = ("fast", "jepa")
+"""Heads that upstream does not have."""
+TYPES = (*UPSTREAM, *OWN)
 BATCH = 64
 RATE = 1e-3
 REACH = 0.5
@@ -49,10 +56,26 @@ class Poses:
         return made
 
 
+class PoseTask:
+    """The same lesson in the form that heads of our own are taught in."""
+
+    def __init__(self, seen: Float32, poses: Poses, columns: int, steps: int) -> None:
+        self.columns, self.steps = columns, steps
+        self._seen, self._poses = seen, poses
+
+    def draw(self, count: int, random: np.random.Generator) -> tuple[Float32, Float32, Float32]:
+        """Pooled, joints and chunks, in half ranges."""
+        rows = self._seen[random.integers(len(self._seen), size=count)]
+        start = random.uniform(-REACH, REACH, (count, self.columns)).astype(np.float32)
+        return rows, start, self._poses.chunks(rows, start, self.steps)
+
+
 def train(
     head: str, pooled: Float32, directory: Path, *, updates: int, seed: int = 0
 ) -> tuple[Checkpoint, Poses]:
     """A checkpoint of type `head` trained on (n, width) features, saved and loaded again."""
+    if head in OWN:
+        return _train_own(head, pooled, directory, updates, seed)
     torch.manual_seed(seed)
     width = BackboneConfig(hidden_size=pooled.shape[1])
     settings = {"backbone": width, "action_head_type": head, "use_separate_heads": False, **SIZES}
@@ -78,4 +101,23 @@ def train(
         loss.backward()
         optimiser.step()
     model.eval().save_pretrained(str(directory))
+    return load_checkpoint(directory), poses
+
+
+def _train_own(
+    head: str, pooled: Float32, directory: Path, updates: int, seed: int
+) -> tuple[Checkpoint, Poses]:
+    """Of both arms in eight steps: a chunk of `fast` is a text, and is read token by token."""
+    shape: dict[str, Any] = {"backbone": BackboneSource(hidden_size=pooled.shape[1]), **ARMS}
+    config = (
+        fast_config(hidden=96, budget=112, **shape)
+        if head == "fast"
+        else jepa_config(hidden=96, **shape)
+    )
+    columns, steps = action_space_of(config).action_dim, config.steps
+    poses = Poses(pooled, columns, seed)
+    task = PoseTask(pooled, poses, columns, steps)
+    _, _, chunks = task.draw(1500, np.random.default_rng(seed + 1))
+    save_own(directory, config, seed, chunks=chunks, vocabulary=500)
+    save_weights(directory, teach(load_checkpoint(directory), task, updates, seed).module)
     return load_checkpoint(directory), poses
