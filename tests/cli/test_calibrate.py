@@ -89,6 +89,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a task of no name": (change_column("task_index", 7), "rows of task 7"),
     "joints that are no numbers": (
         change_column("observation.state", [float("nan"), 0.0]), "not numbers"),
+    "a state of three joints": (
+        change_column("observation.state", [0.0, 0.0, 0.0]), "another number of joints"),
     "an episode of no video": (change_column("episode_index", 9), "video of the dataset is not"),
     "another layout": (change_info(codebase_version="v1.6"), "v1.6"),
 }  # fmt: skip

@@ -55,7 +55,7 @@ class Dataset:
         if STATE in self.meta.get("features", {}):
             columns.append(STATE)
         tables = [_table(file, columns) for file in files]
-        if not tables:
+        if not any(table["episode_index"] for table in tables):
             raise ConfigWrong(
                 "the dataset has no rows", f"{self.root}/data", "record some episodes"
             )
@@ -73,9 +73,20 @@ class Dataset:
         self.tasks = [self._tasks[number] for number in numbers]
         self.state = np.zeros((len(self.episode), 0), np.float32)
         if STATE in columns:
-            # A robot of one joint has a number a row, and not a list.
-            states = np.stack(list(joined(STATE))).astype(np.float32)
-            self.state = states.reshape(len(states), -1)
+            self.state = self._states([row for table in tables for row in table[STATE]])
+
+    def _states(self, rows: list[Any]) -> Float32:
+        # A robot of one joint has a number a row, and not a list.
+        states = [np.atleast_1d(np.asarray(row, np.float32)) for row in rows]
+        widths = sorted({len(state) for state in states})
+        names = self.robot.count(",") + 1 if self.robot else widths[0]
+        if widths != [names]:
+            raise ConfigWrong(
+                "the dataset names another number of joints than it holds",
+                f"{names} names, states of {', '.join(map(str, widths))}: {self.robot}",
+                f"correct features/{STATE}/names in meta/info.json, or leave those episodes out",
+            )
+        return np.stack(states)
 
     def _know(self, what: str, unknown: list[int], where: str) -> None:
         if unknown:

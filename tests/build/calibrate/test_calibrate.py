@@ -176,6 +176,11 @@ def test_ranges_go_on_where_they_stopped_and_are_refused_elsewhere(
         tiny.directory, tiny.manifest, moments, tmp_path, 1, lambda _: pytest.fail("ran again")
     )
     assert again == first
+    for kept in tmp_path.glob("*.ranges.part"):
+        kept.write_bytes(kept.read_bytes()[:20])
+    measured: list[str] = []
+    again = measure_ranges(tiny.directory, tiny.manifest, moments, tmp_path, 1, measured.append)
+    assert again == first and measured == steps
     text = write_ranges(tmp_path, first).read_text()
     names = [line.strip().split('"')[1] for line in text.splitlines() if '": {' in line][1:]
     assert names == sorted(names) and len(names) == len(first.ranges)
