@@ -195,3 +195,13 @@ def test_a_moved_base_keeps_the_actions_where_it_can() -> None:
 def test_a_shift_drops_what_was_executed() -> None:
     latent = np.arange(12, dtype=np.float32).reshape(4, 3)
     assert shifted(latent, 1).tolist() == [[3, 4, 5], [6, 7, 8], [9, 10, 11], [0, 0, 0]]
+
+
+@given(st.integers(1, 20), st.integers(0, 60))
+def test_a_shift_past_the_end_leaves_nothing(steps: int, executed: int) -> None:
+    latent = np.arange(1, 2 * steps + 1, dtype=np.float32).reshape(steps, 2)
+    left = shifted(latent, executed)
+    kept = max(steps - executed, 0)
+    assert left.shape == latent.shape
+    assert np.array_equal(left[:kept], latent[steps - kept :])
+    assert not left[kept:].any()
