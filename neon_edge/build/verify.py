@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from neon_edge.build.samples import Samples, camera_frames, read_samples
 from neon_edge.build.verify_diffusion import undenoised
+from neon_edge.build.verify_guided import guided_gates
 from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
 from neon_edge.build.verify_units import column_gates, columns_of
 from neon_edge.engine.contract import Engine
@@ -87,6 +88,9 @@ def measured(bundle: Path, plans: Path, manifest: Manifest, threads: int) -> Mea
     gates = [
         *_pooled_gates(pooled, samples, limits),
         *more,
+        *guided_gates(
+            plans, manifest, lambda e: _chunks(e, samples, samples.pooled), samples.chunk
+        ),
         *column_gates("heads alone", alone, wanted, limits.joint_rad, manifest.heads),
         *column_gates("backbone and heads", whole, wanted, limits.joint_rad, manifest.heads),
     ]
