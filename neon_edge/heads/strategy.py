@@ -86,24 +86,6 @@ def refuse_backbone(heads: Heads, features: Features, rate_hz: float) -> None:
         guided.refuse_delay(math.ceil(behind_ns * rate_hz / 1e9) + 1)
 
 
-def warnings_of(heads: Heads) -> list[str]:
-    """What a person should know of how the strategy fared, in sentences."""
-    guided = heads.inner if isinstance(heads, Blended) else heads
-    if isinstance(guided, GuidedHeads) and guided.outside is not None:
-        steps, delay, executed = guided.outside
-        return [
-            f"{guided.name} left its envelope {guided.left} times, the last with chunk "
-            f"H = {steps}, delay d = {delay}, executed s = {executed} ticks; "
-            'played as laid = "joints"'
-        ]
-    if isinstance(guided, SpelledHeads) and guided.refused:
-        return [
-            f"{guided.refused} of {guided.written} times the heads wrote tokens that are no chunk, "
-            f"the last for {guided.fault.name.lower()}; the robot held until the next"
-        ]
-    return []
-
-
 def _ahead(choice: HeadsChoice, network: HeadNetwork) -> int:
     if choice.ahead == "auto":
         return min(SAMPLED_AHEAD, network.steps - 1) if network.samples else 0

@@ -15,7 +15,8 @@ from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
-from neon_edge.heads.strategy import refuse_backbone, warnings_of
+from neon_edge.heads.fared import warnings_of
+from neon_edge.heads.strategy import refuse_backbone
 from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.diffusion import diffusion_warnings
@@ -112,8 +113,8 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             # Where a bus has failed, `open_robot` does it: the failure is what must be heard of.
             robot.disable()
         finally:
-            for head in heads.heads:
-                had.warnings.extend(warnings_of(head.strategy))
+            for head in [*swap.replaced, *heads.heads]:
+                had.warnings.extend(warnings_of(head))
             had.warnings.extend(outside_warnings(stages.pulse, health.imu))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 

@@ -200,6 +200,8 @@ class SwapIn:
         self._bell, self._ring = os.pipe()
         self._ready: _Ready | None = None
         self._old: Head | None = None
+        self.replaced: list[Head] = []
+        """Heads that ran and were swapped out; their engines are closed."""
         self._tick = 0
         self._ended = False
         self._thread: threading.Thread | None = None
@@ -252,6 +254,7 @@ class SwapIn:
             self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
         if self._old is not None:
             self._old.network.engine.close()
+            self.replaced.append(self._old)
             self._old = None
         return SwapNote(order.number, self._tick)
 

@@ -7,13 +7,16 @@ rows; they are exported and compiled like any other, and played by the runtime's
 50 Hz under backbones of four periods; a picture's features arrive one period after it was taken.
 `velocity` (rad/s) and `jerk` (rad/s3) are of the commands, before any limit: the worst within three
 ticks of a swap of features, and the worst anywhere. Success: past the obstacle without touching it
-and at the goal within 8 s. The joints follow a command by 80 % a tick.
+and at the goal within 8 s; `hit` touched it, and who did neither stood still or was too slow. Each
+share of successes stands with the range that holds the true one with 95 %. The joints follow a
+command by 80 % a tick.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -50,7 +53,8 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "ensemble": {"strategy": "ensemble"},
     "fresh, no blend": {"strategy": "fresh", "blend_s": 0.0},
     "fresh": {"strategy": "fresh"},
-    "fresh, blend 0.2 s": {"strategy": "fresh", "blend_s": 0.2},
+    "fresh, row 15": {"strategy": "fresh", "ahead": 15},
+    "fresh, row 0": {"strategy": "fresh", "ahead": 0},
     "fresh, noise kept": {"strategy": "fresh", "noise": "start"},
     "prefix": {"strategy": "prefix"},
     "rtc, no blend": {"strategy": "rtc", "blend_s": 0.0},
@@ -69,6 +73,7 @@ class Episode(NamedTuple):
     jerk_swap: float
     velocity: float
     jerk: float
+    hit: bool
     success: bool
 
 
@@ -137,7 +142,7 @@ def judged(sent: Any, went: Any, swaps: list[int], obstacle: float) -> Episode:
     arrived = bool((np.abs(went - [toy.GOAL, 0]).max(axis=1) < 0.08).any())
     return Episode(
         float(velocity[near[1:]].max()), float(jerk[near[3:]].max()),
-        float(velocity.max()), float(jerk.max()), arrived and not hit.any(),
+        float(velocity.max()), float(jerk.max()), bool(hit.any()), arrived and not hit.any(),
     )  # fmt: skip
 
 
@@ -151,7 +156,18 @@ def row(bench: Bench, name: str, period_ms: int, episodes: int) -> dict[str, Any
     for field in Episode._fields[:4]:
         values = [getattr(episode, field) for episode in played]
         made |= {field: max(values), f"{field}_median": float(np.median(values))}
-    return made | {"success": float(np.mean([episode.success for episode in played]))}
+    made["hit"] = float(np.mean([episode.hit for episode in played]))
+    made["success"] = float(np.mean([episode.success for episode in played]))
+    return made | {"success_95": wilson(sum(episode.success for episode in played), episodes)}
+
+
+def wilson(good: int, count: int) -> tuple[float, float]:
+    """Where the true share lies with 95 %, by Wilson's score."""
+    z = 1.96
+    share, more = good / count, z * z / count
+    middle = (share + more / 2) / (1 + more)
+    half = z / (1 + more) * math.sqrt(share * (1 - share) / count + more / count / 4)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def beats(rows: list[dict[str, Any]]) -> list[str]:
@@ -178,7 +194,7 @@ def beats(rows: list[dict[str, Any]]) -> list[str]:
 
 HEADER = (
     f"{'ms':>4}  {'strategy':<21}{'velocity at swaps':>17}{'jerk at swaps':>17}"
-    f"{'velocity':>17}{'jerk':>17}{'success':>9}"
+    f"{'velocity':>17}{'jerk':>17}{'success':>9}{'95 %':>11}{'hit':>6}"
 )
 
 
@@ -191,7 +207,9 @@ def line(each: dict[str, Any]) -> str:
         f"{each[field]:>9.{digits}f}{each[field + '_median']:>8.{digits}f}"
         for field, digits in (("velocity_swap", 2), ("jerk_swap", 0), ("velocity", 2), ("jerk", 0))
     )
-    return f"{start}{shown}{each['success']:>9.0%}"
+    low, high = each["success_95"]
+    between = f"{low:.0%} - {high:.0%}"
+    return f"{start}{shown}{each['success']:>9.0%}{between:>11}{each['hit']:>6.0%}"
 
 
 def main() -> None:

@@ -15,11 +15,13 @@ from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.blend import Blended
+from neon_edge.heads.fared import warnings_of
 from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.prefix import PrefixHeads
-from neon_edge.heads.strategy import open_strategy, refuse_backbone, warnings_of
+from neon_edge.heads.strategy import open_strategy, refuse_backbone
 from neon_edge.types import Features, JointState
+from tests.heads.told import told_of
 
 STEPS, EULER = 16, 4
 NAMES = ["a", "b"]
@@ -177,7 +179,7 @@ def test_a_backbone_that_slows_down_is_played_at_the_joints_and_counted() -> Non
     heads, engine = guided(laid="picture", execute=4)
     play(heads, None, range(5))
     play(heads, seen(0.5, 1, 0.5), range(5, 10))
-    assert warnings_of(heads) == []
+    assert warnings_of(told_of(heads)) == []
     old, runs = latent(engine)[15:], conditions(engine)
     # The picture of tick 3 at tick 15: twelve ticks of delay, where H = 16 allows eight.
     play(heads, seen(-0.5, 2, 3.5), range(15, 16))
@@ -186,7 +188,7 @@ def test_a_backbone_that_slows_down_is_played_at_the_joints_and_counted() -> Non
     played = play(heads, seen(-0.5, 2, 3.5), range(16, 25))
     assert conditions(engine) == runs + 3  # at 15, 19 and 23: every `execute` ticks
     assert np.isfinite(played).all() and heads.starved == 0
-    [said] = warnings_of(Blended(heads, 10, 2))
+    [said] = warnings_of(told_of(Blended(heads, 10, 2)))
     assert "1 times" in said and "H = 16, delay d = 12, executed s = 12" in said
     # Fast again, it is laid at its picture again.
     play(heads, seen(0.5, 3, 23.5), range(25, 26))
