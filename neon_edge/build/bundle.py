@@ -15,7 +15,13 @@ from neon_edge import __version__
 from neon_edge.backbones.contract import Joined
 from neon_edge.build.compile import Tell
 from neon_edge.build.export import export_backbone
-from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk, torch_undenoised
+from neon_edge.build.heads import (
+    UNATTENDED,
+    export_heads,
+    sample_inputs,
+    torch_chunk,
+    torch_undenoised,
+)
 from neon_edge.build.joined import open_all_weights
 from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.match import check_match
@@ -81,6 +87,8 @@ def make_bundle(
 
     if heads.head_type in ("dit", "ensemble"):
         tell(SATURATES)
+    if heads.head_type == "flow" and checkpoint.config.flow_use_cross_attention:
+        tell(UNATTENDED)
     samples_sha256 = steps.step("verification samples", str, sampled, lambda _: [FILE_NAME])
     manifest = Manifest(
         neon_edge=__version__,
