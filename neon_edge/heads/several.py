@@ -18,6 +18,9 @@ from neon_edge.heads.order import Indices, driven_joints
 from neon_edge.heads.strategy import Heads
 from neon_edge.types import Features, Float32, JointState, Setpoint
 
+NEVER_NS = 2**63 - 1
+"""Later than anything."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -75,7 +78,7 @@ class SeveralHeads:
         self, features: Features | None, joints: JointState, at_ns: int, tick: int
     ) -> Setpoint | None:
         """What they want together, as old as the oldest. The next call overwrites its arrays."""
-        made_from_ns = at_ns
+        made_from_ns = NEVER_NS
         for place, head in enumerate(self.heads):
             head.network.feel(joints)
             wanted = head.strategy.setpoint(features, joints, at_ns, tick)
