@@ -94,7 +94,16 @@ def disk(plans: Path | None) -> Iterator[Check]:
     """Room for plans and recordings, and for a run's own files in memory."""
     state = Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0] or Path.cwd())
     for path in dict.fromkeys([state, *([plans] if plans else [])]):
-        free = shutil.disk_usage(path).free
+        try:
+            free = shutil.disk_usage(path).free
+        except OSError as failure:
+            yield Check(
+                "disk",
+                "failed",
+                f"{path}: {failure.strerror}",
+                "make that directory for the user that runs the robot, or correct STATE_DIRECTORY",
+            )
+            continue
         outcome: Outcome = "ok" if free >= DISK_WARNING_BYTES else "warning"
         if free < DISK_FAILED_BYTES:
             outcome = "failed"

@@ -204,3 +204,13 @@ def test_a_damaged_plan_and_an_absent_robot_fail_with_a_fix(plans: Path, tmp_pat
     assert "build them" in outcome.stdout
     assert neon_edge("doctor", "--robot", "nobody").returncode == 1
     assert neon_edge("doctor", "--motors").returncode == 2
+
+
+def test_a_directory_that_is_not_there_is_a_row_and_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "absent"))
+    found = rows(host.disk(None))
+    assert found["disk"].outcome == "failed"
+    assert "absent: No such file" in found["disk"].found
+    assert found["shared memory"].outcome == "ok"
