@@ -10,12 +10,14 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from neon_edge.capture.camera import Camera, open_camera
 from neon_edge.capture.microphone import Microphone, open_microphone
 from neon_edge.capture.revived import RevivedCamera
+from neon_edge.capture.senses import Sense
 from neon_edge.clock import MonotonicClock
 from neon_edge.config.robot import Camera as CameraConfig
 from neon_edge.engine.manifest import Manifest
@@ -47,7 +49,10 @@ def open_backbone(manifest: Manifest, directory: Path, threads: int) -> Backbone
 
 
 class Passes:
-    """Passes of one backbone, each timed, published unless it is not finite or shows no world."""
+    """Passes of one backbone, each timed, published unless it is not finite or shows no world.
+
+    `act`: what a camera that shows none does (config/senses.py).
+    """
 
     def __init__(
         self,
@@ -56,8 +61,11 @@ class Passes:
         ring: PassRing,
         clock: MonotonicClock,
         pooled: PooledRing | None = None,
+        act: Literal["hold", "report"] | None = None,
     ) -> None:
         self._backbone = backbone
+        by_itself = "report" if isinstance(backbone, StreamedBackbone) else "hold"
+        self._holds = (act or by_itself) == "hold"
         self._slot = slot
         self._ring = ring
         self._clock = clock
@@ -81,6 +89,8 @@ class Passes:
             if moment.sound is not None:
                 backbone.hear(moment.sound)
             captured_ns, alive = min(moment.stamps), True
+        if self._holds and moment.video is not Sense.THERE:
+            alive = False
         seen_ns = self._clock.now_ns()
         backbone.infer()
         self._publish(moment, captured_ns, begun_ns, seen_ns, alive)
@@ -150,7 +160,7 @@ def run(spec: RunSpec, stop: Stop) -> None:
         audio = manifest.backbone.audio
         patience_ns = 0 if audio is None else audio.samples * 1_000_000_000 // audio.rate_hz
         sensing = Sensing(cameras, ear, spec.robot.senses, patience_ns)
-        passes = Passes(backbone, slot, ring, clock, pooled)
+        passes = Passes(backbone, slot, ring, clock, pooled, spec.robot.senses.act)
         parent = os.getppid()
         while not stop.requested and not _useless(parent, spec):
             listener.look()
