@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from neon_edge.clock import Clock
-from neon_edge.config import RobotConfig
+from neon_edge.config import CanBus, RobotConfig
 from neon_edge.errors import DeviceMissing, NeonEdgeError
 from neon_edge.transport.base import BaseLink, open_base
 from neon_edge.transport.bus import Bus, BusCounters, Tap, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
 from neon_edge.transport.load import check_load
+from neon_edge.transport.master import hold_bus
 from neon_edge.types import Float32, JointCommand, JointState
 
 AGREE_RAD = 0.02
@@ -167,6 +168,8 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
             ]
             if not placed:
                 continue
+            if isinstance(bus_config, CanBus) and bus_config.channel != "sim":
+                opened.callback(hold_bus(bus_config).close)
             bus = open_bus(bus_config, clock)
             opened.callback(bus.close)
             buses.append(bus)
