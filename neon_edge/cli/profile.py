@@ -17,7 +17,7 @@ from neon_edge.profile.present import present
 from neon_edge.profile.report import ProfileReport, profile_report
 from neon_edge.profile.table import summary_line
 from neon_edge.profile.trace import write_trace
-from neon_edge.runtime.supervisor import ChildFailed
+from neon_edge.runtime.children import ChildFailed
 
 SECONDS = 10.0
 

@@ -9,7 +9,7 @@ import msgspec
 
 from neon_edge.cli.robot_run import add_robot_arguments, robot_from, run_robot
 from neon_edge.profile.table import draw_table, summary_line
-from neon_edge.runtime.supervisor import ChildFailed
+from neon_edge.runtime.children import ChildFailed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -204,6 +204,12 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """m/s, m/s, rad/s: forward, sideways, turn."""
     base_acceleration_limits: Triple | None = None
     """m/s², m/s², rad/s²; without it, what reaches the velocities in `BASE_FULL_SPEED_S`."""
+    start: Literal["armed", "disarmed"] = "armed"
+    """Whether a run moves as soon as all is well, or waits without torque for `neon-edge arm`. A
+    service that comes back from a crash waits either way."""
+    first_features_s: Annotated[float, Meta(gt=0, le=3600)] = 240.0
+    """What the backbone may take from its start to its first features: opening and warming a large
+    one's engines. Then the run ends. Keep it below the unit's TimeoutStartSec."""
     stop: Literal["relax", "hold", "damp", "park"] = "relax"
     """The motion of a stop that was asked for: torque off at once, or after `stop_s` of holding the
     pose or of damping, or the way to the pose of `park`. Families without damping are off from the

@@ -31,18 +31,20 @@ from neon_edge.runtime.rundir import hold
 from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, read_spec, write_note
 from neon_edge.runtime.stages import RobotStages
 from neon_edge.runtime.swapping import SwapIn
+from neon_edge.runtime.unfinished import begin
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot, open_robot
 from neon_edge.types import Features
 
-FIRST_FEATURES_NS = 60_000_000_000
 POLL_NS = 5_000_000
 
 
-def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | None:
+def first_features(
+    slot: SlotReader, clock: Clock, stop: Stop, patience_s: float
+) -> Features | None:
     """Wait for the backbone's first word: before it there is nothing to move for."""
-    give_up_ns = clock.now_ns() + FIRST_FEATURES_NS
+    give_up_ns = clock.now_ns() + round(patience_s * 1e9)
     while not stop.requested:
         features = slot.latest()
         if features is not None:
@@ -50,7 +52,7 @@ def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | Non
         if clock.now_ns() > give_up_ns:
             raise DeviceMissing(
                 "the backbone has produced no features",
-                f"waited {FIRST_FEATURES_NS // 10**9} s; refused: {slot.foreign} of another "
+                f"waited {patience_s:g} s (first_features_s); refused: {slot.foreign} of another "
                 f"backbone, {slot.not_finite} not finite, {slot.torn} torn",
                 "see the backbone's own messages above",
             )
@@ -72,7 +74,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         ring = opened.enter_context(TickRing.open_writer(spec.ticks))
         before = read_note(spec.control_log)
         write_note(spec.control_log, ControlNote(state="starting"))
-        first = first_features(slot, clock, stop)
+        first = first_features(slot, clock, stop, spec.robot.first_features_s)
         if first is None:
             return
         for head in heads.heads:
@@ -94,12 +96,12 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         stages.pulse = open_pulse(spec.robot, clock, opened)
         stages.frames = keep_frames(spec, robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
-        _let_swap(swap, stages)
-        signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
+        _listen(swap, stages)
         had = enter_real_time()
         for plan in spec.heads:
             had.warnings.extend(diffusion_warnings(plan.heads, plan.choice))
         stages.enabling = before.enabling if before is not None else 0
+        begin()
         if armed and not health.stop_pressed:
             stages.arm_or_raise()
         else:
@@ -135,9 +137,11 @@ def stop_as_declared(robot: RobotConfig, ticker: Ticker, stages: RobotStages) ->
     return warnings
 
 
-def _let_swap(swap: SwapIn, stages: RobotStages) -> None:
+def _listen(swap: SwapIn, stages: RobotStages) -> None:
+    """From here on the supervisor's two signals mean something; until now they are ignored."""
     swap.start()
     stages.swap = swap.look
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
     signal.signal(signal.SIGUSR2, lambda *_: swap.asked())
 
 

@@ -19,32 +19,26 @@ from neon_edge.features.slot import create_slot
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.arming import Arming
 from neon_edge.runtime.board import board
-from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, STOP_AFTER_S, Child
+from neon_edge.runtime.children import FINAL_ONCE_RUNNING, STOP_AFTER_S, Child
 from neon_edge.runtime.conversation import Conversation
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.headset import admit_heads
-from neon_edge.runtime.health import create_stop_flag
+from neon_edge.runtime.health import create_stop_flag, is_pressed
 from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
 from neon_edge.runtime.report import RunReport
 from neon_edge.runtime.requests import Answer, Reply
+from neon_edge.runtime.reviving import Reviving
 from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.runtime.swapping import Swapping
-from neon_edge.runtime.systemd import Service
+from neon_edge.runtime.systemd import RUNNING, Service
+from neon_edge.runtime.unfinished import finish, was_unfinished
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 from neon_edge.types import Rung
 
 POLL_NS = 100_000_000
-
-
-class ChildFailed(Exception):
-    """A child that the run needs ended with this exit code and has told why on stderr."""
-
-    def __init__(self, name: str, code: int) -> None:
-        super().__init__(f"the {name} process ended with exit code {code}")
-        self.code = code
 
 
 class Supervisor:
@@ -69,7 +63,8 @@ class Supervisor:
         self.recorded: Path | None = None
         """Where the recording is, once it is closed."""
         self._recording_lost = False
-        create_stop_flag(spec.stop_flag)
+        self._crashed = was_unfinished()
+        create_stop_flag(spec.stop_flag, self._crashed or spec.robot.start == "disarmed")
         create_slot(spec.slot, manifest.backbone.pooled_width)
         TickRing.create(spec.ticks)
         PassRing.create(spec.passes)
@@ -85,10 +80,8 @@ class Supervisor:
         ear = spec.robot.microphone
         eyes = [camera.name for camera in spec.robot.cameras]
         self._senses = SenseEvents(eyes, ear.name if ear else "")
-        arming = Arming(spec, lambda: self.control.pid, self._rung, self._clock)
-        self._swapping = Swapping(
-            spec, manifest, lambda: self.control.pid, self._events, self._clock
-        )
+        arming = Arming(spec, self._tell_control, self._rung, self._clock)
+        self._swapping = Swapping(spec, manifest, self._tell_control, self._events, self._clock)
         answers = {**arming.answers, **self._swapping.answers, "end": self._end}
         self._conversation = Conversation(
             spec, manifest, self._events, self._clock, answers, self._swapping.told
@@ -98,15 +91,26 @@ class Supervisor:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        begun_ns = self._clock.now_ns()
+        # Children inherit this: what is asked of one that does not listen yet must not kill it.
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        if self._crashed:
+            self._warn(
+                "crashed before",
+                "the run before this one crashed, or ended with its stop pressed: this one comes "
+                "up without torque and waits for neon-edge arm",
+            )
         self.control = control = Child("control", self._path, self._clock)
         self.backbone = backbone = Child("backbone", self._path, self._clock, FINAL_ONCE_RUNNING)
+        seconds = self._spec.seconds
+        self._reviving = reviving = Reviving(control, backbone, self._clock, seconds, self._warn)
         try:
-            while control.code is None or self._revive_control(begun_ns):
+            while control.code is None or (not self._stopping and reviving.control()):
                 if self._stopping:
                     self._service.stopping(self._stop_takes_s())
                     control.terminate()
-                self._revive_backbone()
+                else:
+                    reviving.backbone(len(self._ticks.rows()) > 0)
                 self._drain()
                 self._look(self._status())
                 self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
@@ -121,8 +125,19 @@ class Supervisor:
         # Asked to stop before it could listen, it had nothing to stop.
         unheard = self._stopping and control.code == -signal.SIGTERM
         if control.code and not unheard:
-            raise ChildFailed("control", control.code)
+            raise control.failure()
+        # A stop that a person pressed is still pressed when the service is started anew.
+        if not is_pressed(self._spec.stop_flag):
+            finish()
         return self.report()
+
+    def _tell_control(self, number: int) -> bool:
+        """Send it a signal; False where it is dead or not there yet to be told."""
+        return self._state() == RUNNING and self.control.send(number)
+
+    def _state(self) -> str:
+        note = read_note(self._spec.control_log)
+        return note.state if note is not None and note.pid == self.control.pid else "starting"
 
     def _rung(self) -> Rung | None:
         newest = self._ticks.newest(1)
@@ -140,43 +155,6 @@ class Supervisor:
     def _end(self, _: str) -> Answer:
         self._stopping = True
         return lambda: Reply(True, {"ends": self._spec.robot.stop})
-
-    def _revive_control(self, begun_ns: int) -> bool:
-        """Start a crashed control process again, disarmed. False where the run is over."""
-        control = self.control
-        if control.code == 0 or self._stopping or control.code in FINAL:
-            return False
-        if control.just_died():
-            self._warn(
-                "control died",
-                f"the control process died ({control.how}); its motors are left to their "
-                "watchdogs, and it comes back disarmed",
-            )
-        if control.may_restart():
-            left_s = self._seconds_left(begun_ns)
-            if left_s is not None and left_s <= 0:
-                return False
-            control.restart("disarmed", *([] if left_s is None else [str(left_s)]))
-        return control.restarts < RESTARTS or control.code is None
-
-    def _seconds_left(self, begun_ns: int) -> float | None:
-        if self._spec.seconds is None:
-            return None
-        return self._spec.seconds - (self._clock.now_ns() - begun_ns) / 1e9
-
-    def _revive_backbone(self) -> None:
-        backbone = self.backbone
-        if backbone.code is None or self._stopping:
-            return
-        if backbone.just_died():
-            self._warn(
-                "backbone died",
-                f"the backbone process died ({backbone.how}); the robot holds meanwhile",
-            )
-        if backbone.code in FINAL and len(self._ticks.rows()) == 0:
-            raise ChildFailed("backbone", backbone.code)
-        if backbone.may_restart():
-            backbone.restart()
 
     def _drain(self) -> None:
         self._swapping.look()
@@ -215,9 +193,10 @@ class Supervisor:
         self._events.warn(kind, text)
 
     def _look(self, status: str) -> None:
-        note = read_note(self._spec.control_log)
-        state = note.state if note else "starting"
-        self._service.look(state, self._ticks.seen, status)
+        state = self._state()
+        # Nobody brings a dead control process back sooner than we do, engines and all.
+        waiting = state != RUNNING and self.control.coming_up
+        self._service.look(state, self._ticks.seen, status, waiting)
         self._conversation.look(state, self._ticks.seen, status)
         self._on_status(status)
 
@@ -231,6 +210,7 @@ class Supervisor:
         return (
             f"{reports.rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
             f"{reports.missed(self._ticks.rows())} missed{self._senses.status}"
+            f"{self._reviving.status}"
         )
 
     @property

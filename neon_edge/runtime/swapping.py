@@ -10,11 +10,12 @@ within the switch interval; README.md says what was measured.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from neon_edge.clock import Clock
 from neon_edge.engine.manifest import Manifest
 from neon_edge.errors import NeonEdgeError, UsageWrong
 from neon_edge.heads.several import Head, SeveralHeads
+from neon_edge.runtime.arming import NOBODY_LISTENS, Tell
 from neon_edge.runtime.events import Event, EventLog
 from neon_edge.runtime.headset import HeadPlan, base_driver, head_plan, open_head, refuse_swap
 from neon_edge.runtime.plans import admit
@@ -34,12 +36,18 @@ from neon_edge.runtime.spec import RunSpec, replaced, write_spec
 
 LONGEST_RAMP_S = 10.0
 POLL_NS = 5_000_000
+_LOG = logging.getLogger("control")
 GIVE_UP_NS = 9_000_000_000
-_SILENT = Reply(
+_SLOW = Reply(
     False,
-    wrong="the control process did not swap",
-    facts=f"waited {GIVE_UP_NS // 10**9} s",
-    fix="does it still run? neon-edge status",
+    wrong="the new head is not open yet",
+    facts=f"waited {GIVE_UP_NS // 10**9} s; it takes over as soon as it is",
+    fix="neon-edge status says which head runs; no other swap is taken meanwhile",
+)
+_GONE = Reply(
+    False,
+    wrong="the control process ended before it took the head",
+    fix="the old head runs once a person arms; then swap again",
 )
 
 
@@ -79,18 +87,17 @@ class Swapping:
         self,
         spec: RunSpec,
         manifest: Manifest,
-        control: Callable[[], int],
+        tell: Tell,
         events: EventLog,
         clock: Clock,
     ) -> None:
         self._spec = spec
         self._manifest = manifest
-        self._control = control
+        self._tell = tell
         self._events = events
         self._clock = clock
         self._number = 0
         self._pending: SwapOrder | None = None
-        self._until_ns = 0
         self._replies: dict[int, Reply] = {}
         self._untaken: list[tuple[int, SwapOrder]] = []
 
@@ -105,10 +112,12 @@ class Swapping:
         if order is None:
             return
         reply = self._outcome(order)
-        if reply is None and self._clock.now_ns() < self._until_ns:
-            return
-        self._replies = {order.number: reply or _SILENT}
-        self._pending = None
+        if reply is None and not self._tell(0):
+            # What it did last it has written before it ended.
+            reply = self._outcome(order) or _GONE
+        if reply is not None:
+            self._replies = {order.number: reply}
+            self._pending = None
 
     def take(self) -> list[tuple[int, SwapOrder]]:
         """Orders given since the last call, and when, for the recording."""
@@ -132,12 +141,19 @@ class Swapping:
         except NeonEdgeError as failure:
             refused = Reply(False, wrong=failure.wrong, facts=failure.facts, fix=failure.fix)
             return lambda: refused
-        self._pending = order
-        self._until_ns = self._clock.now_ns() + GIVE_UP_NS
-        self._untaken.append((self._clock.now_ns(), order))
+        if not self._tell(0):
+            return lambda: NOBODY_LISTENS
         _write(self._spec.swap_wanted, order)
-        os.kill(self._control(), signal.SIGUSR2)
-        return lambda: self._replies.get(order.number)
+        self._tell(signal.SIGUSR2)
+        self._pending = order
+        asked_ns = self._clock.now_ns()
+        self._untaken.append((asked_ns, order))
+
+        def answer() -> Reply | None:
+            slow = _SLOW if self._clock.now_ns() - asked_ns >= GIVE_UP_NS else None
+            return self._replies.get(order.number, slow)
+
+        return answer
 
     def _order(self, wish: SwapWish) -> SwapOrder:
         if self._pending is not None:
@@ -170,8 +186,11 @@ class Swapping:
         if note.wrong:
             return Reply(False, wrong=note.wrong, facts=note.facts, fix=note.fix)
         self._spec = replaced(self._spec, order.place, order.plan)
-        # A control process that is started again begins with what ran.
-        write_spec(self._spec)
+        try:
+            # A control process that is started again begins with what ran.
+            write_spec(self._spec)
+        except OSError as full:
+            self._events.warn("swap", f"a restart would bring the old head back: {full}")
         heads = order.plan.heads
         said = (
             f"head {order.plan.name!r} swapped behind tick {note.tick} for "
@@ -236,22 +255,41 @@ class SwapIn:
 
     def _serve(self) -> None:
         while os.read(self._bell, 64):
-            order = msgspec.json.decode(self._spec.swap_wanted.read_bytes(), type=SwapOrder)
+            order = self._wanted()
+            if order is None:
+                continue
             with below_the_tick():
                 note = self._obey(order)
-            _write(self._spec.swap_done, note)
+            try:
+                _write(self._spec.swap_done, note)
+            except OSError:
+                _LOG.exception("what came of a swap could not be told")
 
-    def _is_waiting(self) -> bool:
-        return self._ready is not None and not self._ended
+    def _wanted(self) -> SwapOrder | None:
+        """The order, once. None for a signal that nobody meant."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            raw = self._spec.swap_wanted.read_bytes()
+            self._spec.swap_wanted.unlink()
+            return msgspec.json.decode(raw, type=SwapOrder)
+        return None
+
+    def _is_untaken(self) -> bool:
+        return self._ready is not None
 
     def _obey(self, order: SwapOrder) -> SwapNote:
         try:
             head = open_head(order.plan, self._spec.robot)
         except NeonEdgeError as failure:
             return SwapNote(order.number, 0, failure.wrong, failure.facts, failure.fix)
+        except Exception as failure:
+            _LOG.exception("a head did not open; this is our bug, please report it")
+            return SwapNote(order.number, 0, "the new head did not open", repr(failure))
         self._ready = _Ready(order, head)
-        while self._is_waiting():
+        while self._is_untaken() and not self._ended:
             self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
+        if self._is_untaken():
+            head.network.engine.close()
+            return SwapNote(order.number, 0, "the run ended before the new head was taken")
         if self._old is not None:
             self._old.network.engine.close()
             self.replaced.append(self._old)

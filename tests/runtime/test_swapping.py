@@ -180,6 +180,45 @@ def test_a_head_that_does_not_open_leaves_the_old_one_and_says_why(
     swap.close()
 
 
+def test_a_head_that_breaks_while_it_opens_leaves_the_thread_for_the_next(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_head(wanted: HeadPlan, _: object) -> Head:
+        raise RuntimeError("the engine's own words")
+
+    monkeypatch.setattr(swapping, "open_head", open_head)
+    swap = SwapIn(spec, SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT), MonotonicClock())
+    swap.start()
+    swap.asked()  # a signal that nobody meant: there is no order
+    for number in (1, 2):
+        spec.swap_done.unlink(missing_ok=True)
+        spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(number, 0, plan(), 0.2)))
+        swap.asked()
+        note = note_of(spec)
+        assert note.number == number
+        assert "the engine's own words" in note.facts
+    assert not spec.swap_wanted.exists()
+    swap.close()
+
+
+def test_a_head_that_no_tick_took_is_not_called_swapped(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    new = head("legs", LEGS, 1.0, base=True)
+    monkeypatch.setattr(new.network.engine, "close", lambda: closed.append("new"))
+    monkeypatch.setattr(swapping, "open_head", lambda *_: new)
+    swap = SwapIn(spec, SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT), MonotonicClock())
+    spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(1, 0, plan(), 0.2)))
+    swap.start()
+    swap.asked()
+    while swap._ready is None:
+        wait()
+    swap.close()
+    assert note_of(spec).wrong == "the run ended before the new head was taken"
+    assert closed == ["new"]
+
+
 def test_a_run_that_was_swapped_restarts_with_what_ran(spec: RunSpec) -> None:
     path = write_spec(replaced(spec, 0, plan(checkpoint="new")))
     assert read_spec(path).heads[0].heads.checkpoint == "new"
