@@ -29,7 +29,7 @@ from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.instructions import Listener
 from neon_edge.runtime.observed import PooledRing
 from neon_edge.runtime.plans import admit
-from neon_edge.runtime.rundir import hold
+from neon_edge.runtime.rundir import hold, lives
 from neon_edge.runtime.sensing import Moment, Sensing
 from neon_edge.runtime.spec import RunSpec, read_note, read_spec
 from neon_edge.runtime.streaming import take
@@ -189,7 +189,7 @@ def _useless(parent: int, spec: RunSpec) -> bool:
     if os.getppid() == parent:
         return False
     note = read_note(spec.control_log)
-    return note is None or note.state == "stopped"
+    return note is None or note.state == "stopped" or not lives(note.pid)
 
 
 def main(stop: Stop) -> None:

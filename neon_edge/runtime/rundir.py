@@ -37,9 +37,14 @@ def hold(directory: Path) -> BinaryIO:
     if lock.exists():
         return _shared(lock)
     # Named once it is locked: a lock that is there and free belongs to the dead.
-    partial = lock.with_name(LOCK + ".part")
+    partial = lock.with_name(f"{LOCK}.{os.getpid()}")
     file = _shared(partial)
-    partial.rename(lock)
+    try:
+        lock.hardlink_to(partial)
+    except FileExistsError:
+        file.close()
+        file = _shared(lock)
+    partial.unlink()
     return file
 
 
@@ -83,13 +88,14 @@ def _abandoned(directory: Path) -> bool:
         return not is_held(directory)
     # Between making its directory and locking it, a run is known by its process id.
     with contextlib.suppress(ValueError):
-        return not _lives(int(directory.name.removeprefix(PREFIX).split("-")[0]))
+        return not lives(int(directory.name.removeprefix(PREFIX).split("-")[0]))
     return True
 
 
-def _lives(process: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process of that number."""
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -1,6 +1,7 @@
 """The supervisor: starts the two children, restarts a dead backbone, drains the rings, reports.
 
-It never arms anything and is never waited for: the control process goes on without it.
+It never arms anything and is never waited for: the control process goes on without it, unless a
+service manager kills them together.
 """
 
 from __future__ import annotations

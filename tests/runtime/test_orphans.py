@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from neon_edge.clock import FakeClock
 from neon_edge.config import load_robot
-from neon_edge.runtime import orphans
+from neon_edge.runtime import backbone, orphans
 from neon_edge.runtime.health import create_stop_flag, is_pressed
 from neon_edge.runtime.requests import Requests
 from neon_edge.runtime.rundir import hold
@@ -64,3 +65,16 @@ def test_a_run_that_answers_for_itself_is_left_to_its_supervisor(tmp_path: Path)
 
 def test_what_may_not_be_written_is_not_called_pressed(tmp_path: Path) -> None:
     assert orphans.stop([tmp_path / "neon-edge-gone"], FakeClock()) == {}
+
+
+def test_a_backbone_without_a_supervisor_ends_with_its_control_process(tmp_path: Path) -> None:
+    spec = made(tmp_path, "1-a", Rung.RUN)
+    nobody = os.getppid() + 1
+    for state, pid, useless in (
+        ("running", os.getpid(), False),
+        ("stopped", os.getpid(), True),
+        ("running", 2**22 + 1, True),
+    ):
+        write_note(spec.control_log, ControlNote(state=state, pid=pid))
+        assert backbone._useless(nobody, spec) is useless
+        assert not backbone._useless(os.getppid(), spec)
