@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from neon_edge.config import load_robot
+from neon_edge.config import RobotConfig, load_robot
 from neon_edge.runtime.health import is_pressed
+from neon_edge.runtime.unfinished import was_unfinished
 from neon_edge.safety.watch import Cause
 from neon_edge.sim.launch import start_sim, with_channels
 from neon_edge.types import Rung
@@ -31,24 +32,39 @@ def killed_as_systemd_kills(live: Live) -> None:
     live.run.communicate()
 
 
+def patient() -> RobotConfig:
+    """On a busy machine features come late enough to damp it before anybody stops it."""
+    robot = load_robot("sim")
+    limits = {"features_scale_after_ms": 5000.0, "features_hold_after_ms": 10_000.0}
+    safety = msgspec.structs.replace(robot.safety, hold_damp_after_s=0, **limits)
+    return msgspec.structs.replace(robot, safety=safety)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    return str(write_robot(tmp_path / "patient.toml", patient()))
+
+
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """What a service manager keeps from one run to the next."""
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    yield tmp_path
+    directory = tmp_path / "kept"
+    directory.mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(directory))
+    yield directory
 
 
 def test_a_service_that_was_killed_comes_back_disarmed_and_its_stop_still_pressed(
-    plans: Path, kept: Path
+    plans: Path, kept: Path, file: str
 ) -> None:
-    first = Live(plans)
+    first = Live(plans, robot=file)
     first.until_ticking()
     first.until(Rung.RUN)
     stopped = neon_edge("stop", "--socket", str(kept))
     assert stopped.returncode == 0, stopped.stderr
     killed_as_systemd_kills(first)
 
-    second = Live(plans)
+    second = Live(plans, robot=file)
     second.until_ticking()
     assert second.until(Rung.OFF)["cause"] == Cause.DISARMED
     assert is_pressed(second.directory / "stop.flag")
@@ -64,15 +80,26 @@ def test_a_service_that_was_killed_comes_back_disarmed_and_its_stop_still_presse
     assert code == 0, err
     assert "waits for neon-edge arm" in err
 
-    third = Live(plans)
+    third = Live(plans, robot=file)
     third.until_ticking()
     third.until(Rung.RUN)
+    assert neon_edge("stop", "--socket", str(kept)).returncode == 0
     third.run.terminate()
     assert third.end()[0] == 0
+    assert was_unfinished(), "a stop that a person pressed outlives even an end"
+
+
+def test_a_bus_that_fails_while_running_is_a_crash_too(plans: Path, kept: Path, file: str) -> None:
+    live = Live(plans, robot=file)
+    live.until_ticking()
+    assert was_unfinished()
+    os.kill(live.child("neon_edge.sim.main"), signal.SIGKILL)
+    assert live.end()[0] == 74
+    assert was_unfinished()
 
 
 def test_a_robot_may_wait_for_a_person_at_every_start(plans: Path, tmp_path: Path) -> None:
-    robot = msgspec.structs.replace(load_robot("sim"), start="disarmed")
+    robot = msgspec.structs.replace(patient(), start="disarmed")
     live = Live(plans, robot=str(write_robot(tmp_path / "robot.toml", robot)))
     live.until_ticking()
     assert live.until(Rung.OFF)["cause"] == Cause.DISARMED
@@ -83,8 +110,10 @@ def test_a_robot_may_wait_for_a_person_at_every_start(plans: Path, tmp_path: Pat
     assert live.end()[0] == 0
 
 
-def test_words_that_come_while_it_starts_kill_nobody_and_change_nothing(plans: Path) -> None:
-    live = Live(plans)
+def test_words_that_come_while_it_starts_kill_nobody_and_change_nothing(
+    plans: Path, file: str
+) -> None:
+    live = Live(plans, robot=file)
     control = live.child(CONTROL)
     give_up_ns = CLOCK.now_ns() + 60 * 10**9
     refused = None
@@ -119,13 +148,11 @@ def _note(live: Live) -> str:
 def test_a_run_without_its_supervisor_is_stopped_and_keeps_others_off_its_motors(
     plans: Path, tmp_path: Path
 ) -> None:
-    robot = load_robot("sim")
-    # On a busy machine features come late enough to damp it before the stop does.
-    patient = msgspec.structs.replace(robot.safety, hold_damp_after_s=0)
-    robot = msgspec.structs.replace(robot, safety=patient)
+    robot = patient()
     with start_sim(robot, tmp_path) as body:
-        file = write_robot(tmp_path / "apart.toml", with_channels(robot, body.channels))
-        live = Live(plans, robot=str(file))
+        apart = with_channels(robot, body.channels)
+        file = str(write_robot(tmp_path / "apart.toml", apart))
+        live = Live(plans, robot=file)
         live.until_ticking()
         live.until(Rung.RUN)
         control = live.child(CONTROL)
@@ -133,7 +160,7 @@ def test_a_run_without_its_supervisor_is_stopped_and_keeps_others_off_its_motors
         live.run.kill()
         live.run.wait()
         second = neon_edge(
-            "run", "--robot", str(file), "--engines", str(plans), "--seconds", "1", "--quiet"
+            "run", "--robot", file, "--engines", str(plans), "--seconds", "1", "--quiet"
         )
         assert second.returncode == 69, second.stderr
         assert "another process commands the motors" in second.stderr
