@@ -105,7 +105,8 @@ class Arming:
             stands = "no tick yet" if rung is None else f"it stands on {rung.name.lower()}"
             if not self._tell(0):
                 stands = (
-                    "its control process is dead or coming up: motors have their watchdogs alone"
+                    "its control process is dead, its motors left to their watchdogs, or comes up; "
+                    "what was pressed stays pressed"
                 )
             return Reply(False, wrong=wrong, facts=stands, fix="see the run's own messages")
 
