@@ -12,7 +12,7 @@ from neon_edge.profile.budget import Verdict, judge
 from neon_edge.profile.histogram import Histogram, of_feature_age, of_lateness
 from neon_edge.profile.observe import Observed
 from neon_edge.profile.placements import MAX_RATE_HZ
-from neon_edge.runtime.report import Lateness, RunReport, Spread, lateness, spread
+from neon_edge.runtime.report import Lateness, RunReport, Spread, exact, lateness, spread
 from neon_edge.telemetry.mapped import Rows
 
 ENOUGH = 20
@@ -63,6 +63,9 @@ def profile_report(report: RunReport, seen: Observed, robot: RobotConfig) -> Pro
     ticks = seen.ticks
     fed = ticks[ticks["features_ns"] > 0]
     placements = judged_placements(seen, robot.rate_hz)
+    # Every row is here, so that nothing need be counted in bins.
+    whole = msgspec.structs.asdict(exact(ticks, seen.passes))
+    report = msgspec.structs.replace(report, **whole)
     return ProfileReport(
         **msgspec.structs.asdict(report),
         rate_wanted_hz=robot.rate_hz,

@@ -17,7 +17,6 @@ from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest
 from neon_edge.features.slot import create_slot
-from neon_edge.runtime import report as reports
 from neon_edge.runtime.arming import Arming
 from neon_edge.runtime.board import board
 from neon_edge.runtime.children import FINAL_ONCE_RUNNING, STOP_AFTER_S, Child
@@ -28,13 +27,14 @@ from neon_edge.runtime.health import create_stop_flag, is_pressed
 from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
-from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.report import RunReport, rate
 from neon_edge.runtime.requests import Answer, Reply
 from neon_edge.runtime.reviving import Reviving
 from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.runtime.spec import RunSpec, read_note, write_spec
 from neon_edge.runtime.swapping import Swapping
 from neon_edge.runtime.systemd import RUNNING, Service
+from neon_edge.runtime.tally import Tally
 from neon_edge.runtime.unfinished import finish, was_unfinished
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 from neon_edge.types import Rung
@@ -69,8 +69,10 @@ class Supervisor:
         create_slot(spec.slot, manifest.backbone.pooled_width)
         TickRing.create(spec.ticks)
         PassRing.create(spec.passes)
-        self._ticks = RingReader(spec.ticks)
-        self._passes = RingReader(spec.passes)
+        # Kept for the newest look only: whatever counts is in the tally.
+        self._ticks = RingReader(spec.ticks, 2 * TickRing.CAPACITY)
+        self._passes = RingReader(spec.passes, 2 * PassRing.CAPACITY)
+        self._tally = Tally()
         self._recorder: Recorder | None = None
         if record is not None:
             self._recorder = Recorder(spec, manifest, record, self._clock, record_bytes)
@@ -161,6 +163,7 @@ class Supervisor:
         self._swapping.look()
         ticks = self._ticks.newest(self._ticks.drain())
         passes = self._passes.newest(self._passes.drain())
+        self._tally.add(ticks, passes)
         for event in (*self._ladder.seen_in(ticks), *self._senses.seen_in(passes)):
             self._events.say(event)
         if self._metrics is not None:
@@ -209,9 +212,8 @@ class Supervisor:
         age = (int(recent["start_ns"][-1]) - int(recent["features_ns"][-1])) / 1e6
         seen = "none yet" if recent["features_ns"][-1] == 0 else f"{age:.0f} ms old"
         return (
-            f"{reports.rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
-            f"{reports.missed(self._ticks.rows())} missed{self._senses.status}"
-            f"{self._reviving.status}"
+            f"{rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
+            f"{self._tally.missed} missed{self._senses.status}{self._reviving.status}"
         )
 
     @property
@@ -222,28 +224,14 @@ class Supervisor:
 
     def report(self) -> RunReport:
         """The run so far."""
-        ticks, passes = self._ticks.rows(), self._passes.rows()
         note = read_note(self._spec.control_log)
         return RunReport(
             robot=self._spec.robot.name,
             board=board(self._manifest),
             real_time=note.real_time if note else [],
-            ticks=len(ticks),
-            missed=reports.missed(ticks),
-            clipped=int((ticks["clipped"] > 0).sum()),
-            stale=reports.held(ticks),
-            scaled=reports.scaled(ticks),
-            causes=reports.causes(ticks),
-            rate_hz=reports.rate(ticks),
-            lateness_us=reports.lateness(ticks),
-            stages_us=reports.stages(ticks, passes),
-            feature_age_ms=reports.feature_age(ticks),
-            joint_age_ms=reports.joint_age(ticks),
-            backbone_passes=len(passes),
-            features_hz=reports.features_rate(passes),
+            **self._tally.counts(),
             control_restarts=self.control.restarts,
             backbone_restarts=self.backbone.restarts,
-            joint_commands_sent=int(ticks["sent"].sum()),
             joint_commands_received=None,
             base_commands_sent=note.base.get("sent", 0) if note else 0,
             rows_lost=self._ticks.lost + self._passes.lost,
