@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
+from neon_edge.config.cores import Runtime
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.imu import Imu, UdpImu
 from neon_edge.config.motors import Motor, NotNegative, Positive
@@ -225,6 +226,7 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the base's tilt and turning are heard; without it they are taken to be nothing."""
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
+    runtime: Runtime = Runtime()
     heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()
     """[heads], or [[heads]] for several on one backbone: each with a name and what it drives."""
 

@@ -29,6 +29,7 @@ from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.instructions import Listener
 from neon_edge.runtime.observed import PooledRing
 from neon_edge.runtime.plans import admit
+from neon_edge.runtime.realtime import leave_to_control
 from neon_edge.runtime.rundir import hold, lives
 from neon_edge.runtime.sensing import Moment, Sensing
 from neon_edge.runtime.spec import RunSpec, read_note, read_spec
@@ -142,6 +143,7 @@ def run(spec: RunSpec, stop: Stop) -> None:
     manifest = admit(directory, spec.robot)
     # The control loop and the motors come first.
     os.nice(NICENESS)
+    leave_to_control(spec.robot.runtime.cpus)
     with ExitStack() as opened:
         backbone = open_backbone(manifest, directory, spec.backbone_threads)
         opened.callback(backbone.close)

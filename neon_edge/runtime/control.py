@@ -97,7 +97,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         stages.frames = keep_frames(spec, robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
         _listen(swap, stages)
-        had = enter_real_time()
+        had = enter_real_time(spec.robot.runtime.cpus)
         for plan in spec.heads:
             had.warnings.extend(diffusion_warnings(plan.heads, plan.choice))
         stages.enabling = before.enabling if before is not None else 0

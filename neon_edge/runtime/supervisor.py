@@ -31,7 +31,7 @@ from neon_edge.runtime.report import RunReport, rate
 from neon_edge.runtime.requests import Answer, Reply
 from neon_edge.runtime.reviving import Reviving
 from neon_edge.runtime.sense_events import SenseEvents
-from neon_edge.runtime.spec import RunSpec, read_note, write_spec
+from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, write_spec
 from neon_edge.runtime.swapping import Swapping
 from neon_edge.runtime.systemd import RUNNING, Service
 from neon_edge.runtime.tally import Tally
@@ -61,6 +61,8 @@ class Supervisor:
         self._clock: Clock = MonotonicClock()
         self._stopping = False
         self.warnings: list[str] = []
+        self._said: list[str] = []
+        """Of the control process's warnings, those that the log has."""
         self.recorded: Path | None = None
         """Where the recording is, once it is closed."""
         self._recording_lost = False
@@ -87,7 +89,7 @@ class Supervisor:
         self._swapping = Swapping(spec, manifest, self._tell_control, self._events, self._clock)
         answers = {**arming.answers, **self._swapping.answers, "end": self._end}
         self._conversation = Conversation(
-            spec, manifest, self._events, self._clock, answers, self._swapping.told
+            spec, manifest, self._events, self._clock, answers, self._told
         )
 
     def run(self) -> RunReport:
@@ -198,11 +200,22 @@ class Supervisor:
 
     def _look(self, status: str) -> None:
         state = self._state()
+        if state == RUNNING:
+            self._say_warnings()
         # Nobody brings a dead control process back sooner than we do, engines and all.
         waiting = state != RUNNING and self.control.coming_up
         self._service.look(state, self._ticks.seen, status, waiting)
         self._conversation.look(state, self._ticks.seen, status)
         self._on_status(status)
+
+    def _say_warnings(self) -> None:
+        note = read_note(self._spec.control_log)
+        if note is None or note.warnings == self._said:
+            return
+        self._said = note.warnings
+        for text in note.warnings:
+            # Each is a kind of its own: of one kind only one a second is said.
+            self._events.warn(text, text)
 
     def _status(self) -> str:
         recent = self._ticks.newest(250)
@@ -215,6 +228,18 @@ class Supervisor:
             f"{rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
             f"{self._tally.missed} missed{self._senses.status}{self._reviving.status}"
         )
+
+    def _told(self) -> dict[str, str]:
+        """What `status` says besides the conversation's own."""
+        note = read_note(self._spec.control_log)
+        facts = {
+            "real_time": ", ".join(note.real_time) if note else "",
+            "warnings": "\n".join(self._warnings(note)),
+        }
+        return {**self._swapping.told(), **{name: fact for name, fact in facts.items() if fact}}
+
+    def _warnings(self, note: ControlNote | None) -> list[str]:
+        return self.warnings + self._senses.warnings + (note.warnings if note else [])
 
     @property
     def enabling(self) -> int:
@@ -240,7 +265,7 @@ class Supervisor:
                 "foreign": note.foreign if note else 0,
                 "not_finite": note.not_finite if note else 0,
             },
-            warnings=self.warnings + self._senses.warnings + (note.warnings if note else []),
+            warnings=self._warnings(note),
         )
 
 

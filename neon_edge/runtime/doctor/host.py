@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from neon_edge.config.cores import Cpus
 from neon_edge.runtime.doctor.check import Check, Machine, Outcome
+from neon_edge.runtime.realtime import control_cpus
 from neon_edge.runtime.rundir import place
 
 DISK_FAILED_BYTES = 100 << 20
@@ -55,6 +57,46 @@ def kernel(machine: Machine) -> Iterator[Check]:
         yield Check("kernel", "ok", f"{release}, PREEMPT_RT")
     else:
         yield Check("kernel", "ok", f"{release}, not PREEMPT_RT: rare wake-ups are late under load")
+
+
+def cores(machine: Machine, cpus: Cpus) -> Iterator[Check]:
+    """Whether the cores that a robot names exist, and whether others are kept off them."""
+    place = "/sys/devices/system/cpu"
+    online = _listed(machine.text(f"{place}/online"))
+    isolated = _listed(machine.text(f"{place}/isolated"))
+    wanted = control_cpus(cpus)
+    named = ", ".join(map(str, sorted(wanted)))
+    absent = sorted(wanted - online) if online else []
+    if absent:
+        yield Check(
+            "cores",
+            "failed",
+            f"the robot file names {', '.join(map(str, absent))}; here are "
+            f"{', '.join(map(str, sorted(online)))}",
+            "correct [runtime] cpus in the robot file",
+        )
+    elif isolated and not (wanted and wanted <= isolated):
+        kept = ", ".join(map(str, sorted(isolated)))
+        yield Check(
+            "cores",
+            "warning",
+            f"{kept} isolated (isolcpus), and the tick is on {named or 'any other'}",
+            f"set [runtime] cpus = [{kept}] in the robot file, or isolate none",
+        )
+    elif not wanted:
+        yield Check("cores", "ok", "the tick has none of its own")
+    else:
+        alone = "isolated" if isolated else "not isolated: other work may run there too"
+        yield Check("cores", "ok", f"{named} for the tick, {alone}")
+
+
+def _listed(text: str | None) -> set[int]:
+    """Cores as the kernel lists them, such as 0-2,5."""
+    found: set[int] = set()
+    for part in filter(None, (text or "").split(",")):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
 
 
 def clocks(machine: Machine) -> Iterator[Check]:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from neon_edge.config import CanBus, RobotConfig, SerialBus, load_robot
+from neon_edge.config.cores import Cpus
 from neon_edge.runtime.doctor import host, load, robot, wires
 from neon_edge.runtime.doctor.check import Check, Machine
 from tests.conftest import neon_edge
@@ -133,6 +134,28 @@ def test_clocks_and_power_mode_are_judged_where_there_are_any(files: Files) -> N
     files.program("nvpmodel", "NV Power Mode: MAXN\n0")
     (check,) = host.power(files.machine)
     assert check.outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "isolated", "outcome", "words"),
+    [
+        ([2, 3], "2-3", "ok", "2, 3 for the tick, isolated"),
+        ([3], "", "ok", "3 for the tick, not isolated"),
+        ([1], "2-3", "warning", "2, 3 isolated (isolcpus), and the tick is on 1"),
+        ("any", "3", "warning", "3 isolated (isolcpus), and the tick is on any other"),
+        ("any", "", "ok", "none of its own"),
+        ([3, 4, 9], "3", "failed", "names 4, 9; here are 0, 1, 2, 3"),
+    ],
+)
+def test_cores_that_a_robot_names_exist_and_isolated_ones_are_used(
+    files: Files, cpus: Cpus, isolated: str, outcome: str, words: str
+) -> None:
+    files.put("/sys/devices/system/cpu/online", "0-3\n")
+    files.put("/sys/devices/system/cpu/isolated", f"{isolated}\n")
+    (check,) = host.cores(files.machine, cpus)
+    assert (check.outcome, check.name) == (outcome, "cores")
+    assert words in check.found
+    assert ("[runtime] cpus" in check.fix) == (outcome != "ok")
 
 
 def test_real_time_is_tried_and_a_refusal_keeps_its_fix(files: Files) -> None:
