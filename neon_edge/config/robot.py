@@ -180,6 +180,17 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     tick_ms: Positive = 20.0
     lateness_ms: Positive = 2.0
     feature_age_ms: Positive = 1000.0
+    joint_age_ms: Positive | None = None
+    """None, here and below: no promise."""
+    capture_ms: Positive | None = None
+    preprocess_ms: Positive | None = None
+    backbone_ms: Positive | None = None
+    publish_ms: Positive | None = None
+    read_ms: Positive | None = None
+    slot_ms: Positive | None = None
+    heads_ms: Positive | None = None
+    safety_ms: Positive | None = None
+    write_ms: Positive | None = None
 
 
 class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
