@@ -6,6 +6,7 @@ import mmap
 import random
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,13 +42,22 @@ def held_for_features(bed: Bed, fault: str) -> Outcome:
 def armed_again(bed: Bed, outcome: Outcome) -> Outcome:
     """Damp is latched: it must still stand a while later; then a person arms."""
     wait_s(0.5)
-    motors, missed = bed.motors(), bed.missed()
+    motors, so_far = bed.motors(), replace(outcome).count(bed)
     if bed.live.rows()[-1]["rung"] < Rung.DAMP:
         outcome.wrong = outcome.wrong or "left damp by itself"
     bed.live.hurt(CONTROL, signal.SIGUSR1)
     recovered(bed, outcome, "when armed")
-    # Switching motors on waits for them, between two ticks: what that costs is no fault's doing.
-    outcome.motors, outcome.missed = motors, missed
+    return before_arming(outcome, so_far, motors)
+
+
+def before_arming(outcome: Outcome, so_far: Outcome, motors: str) -> Outcome:
+    """What was missed `so_far`, and apart from it what came since: motors were switched on.
+
+    That waits for them, between two ticks: what it costs is no fault's doing.
+    """
+    outcome.arming = outcome.missed - so_far.missed
+    outcome.missed, outcome.overran = so_far.missed, so_far.overran
+    outcome.kept_ms, outcome.motors = so_far.kept_ms, motors
     return outcome
 
 
