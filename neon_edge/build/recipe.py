@@ -96,9 +96,10 @@ class Recipe:
 
     @property
     def config_bytes(self) -> bytes:
-        """Configuration and cut in one canonical form, for hashing."""
+        """All that shapes the features, weights and tokenizer aside, in one canonical form."""
+        text = self.text
         return msgspec.json.encode(
-            [self.text.family, self.text.config, self.text.cut, self.text.precision],
+            [text.family, text.config, text.cut, text.precision, text.embeddings],
             order="sorted",
         )
 
