@@ -148,6 +148,11 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     head_type: str
     control_mode: str
     joint_names: list[str]
+    @property
+    def reads(self) -> bool:
+        """Whether an instruction changes the features."""
+        return self.streams is None or self.streams.reads
+
     """In the order of the chunk's columns; base velocities (m/s, m/s, rad/s) stand behind them."""
     base_velocity: bool
     steps: int

@@ -32,5 +32,10 @@ class Streams(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def senses(self) -> list[str]:
+    @property
+    def reads(self) -> bool:
+        """Whether words reach the fusion."""
+        return bool(self.kept.get("text"))
+
         """Which of video and audio reach the fusion."""
         return [name for name in ("video", "audio") if self.kept.get(name)]
