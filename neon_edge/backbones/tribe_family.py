@@ -21,7 +21,7 @@ from neon_edge.backbones.contract import (
 )
 from neon_edge.backbones.tribe import MODALITIES, TribeConfig
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt
-from neon_edge.engine.streams import Streams
+from neon_edge.engine.streams import STEP_NS, Streams
 from neon_edge.errors import ConfigWrong
 
 FUSION = "fusion."
@@ -180,3 +180,10 @@ def _under(prefix: str, plan: PartPlan) -> PartPlan:
 
 def _made(prefix: str, module: Any, source: TensorSource) -> Any:
     return module(Under(source, prefix))
+            steps, fused = cut.audio_seconds * 10**9 // STEP_NS, self.config.low_rank
+            if fused is not None and fused.steps != steps:
+                raise ConfigWrong(
+                    "steps are of half a second, and do not fill the window of sound",
+                    f"low_rank.steps = {fused.steps}, audio_seconds = {cut.audio_seconds}",
+                    f"low_rank.steps = {steps}",
+                )

@@ -175,7 +175,7 @@ class StreamedBackbone:
         """Run what is due, then the fusion; `pooled` holds the result."""
         for name in sorted(self._due - self.missing):
             made = self.branches[name].run()
-            self._fusion.put(name, made)
+            self._fusion.put(name, made, self._encoded_ns.get(name, 0))
             # What is broken is computed again, never kept until the next turn.
             if all(np.isfinite(array).all() for array in made.values()):
                 self._due.discard(name)
