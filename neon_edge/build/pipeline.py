@@ -61,14 +61,21 @@ def _wanted(request: BuildRequest) -> str:
 
 
 def _published(request: BuildRequest) -> QuantisedWeights | None:
-    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again."""
+    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again.
+
+    Encoders that are joined are read in float.
+    """
+    from neon_edge.backbones.contract import Joined
     from neon_edge.build.quantised_weights import QuantisedWeights
     from neon_edge.build.recipe import load_recipe
     from neon_edge.build.weights import open_weights
 
     if request.checkpoint is None:
         return None
-    source = open_weights(request.weights, load_recipe(request.recipe))
+    recipe = load_recipe(request.recipe)
+    if isinstance(recipe.adaptor, Joined):
+        return None
+    source = open_weights(request.weights, recipe)
     if not isinstance(source, QuantisedWeights):
         return None
     if request.precision not in ("", "none"):
