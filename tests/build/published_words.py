@@ -15,7 +15,7 @@ from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2Ber
 from neon_edge.backbones import tribe_configs
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.tokenizer import train_tokenizer
-from neon_edge.build.weights import open_weights
+from neon_edge.build.weights import Weights, open_weights
 
 
 def config_json(recipe: Recipe) -> dict[str, Any]:
@@ -39,6 +39,25 @@ def awake(model: Any, seed: int) -> Any:
         middle = 1.0 if parameter.ndim < 2 and name.endswith("weight") else 0.0
         parameter.data = middle + spread * torch.randn(parameter.shape, generator=draw)
     return model.eval().requires_grad_(False)
+
+
+class Stored(Weights):
+    """Models in memory, as weights; each under the prefix that it is given by."""
+
+    def __init__(self, plain: Any = None, **models: Any) -> None:
+        self.origin, self.directory = "memory", None
+        self._held = {} if plain is None else dict(plain.state_dict())
+        for source, model in models.items():
+            self._held |= {f"{source}.{name}": v for name, v in model.state_dict().items()}
+
+    @property
+    def sha256(self) -> str:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """As the model holds it."""
+        return self._held[name].clone()
 
 
 def encoders(recipe: Recipe) -> dict[str, Any]:
