@@ -116,7 +116,8 @@ def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> 
     else:
         audio = recipe.adaptor.audio
         clip = request.clip or (CLIP if audio is None else HEARD)
-        moments = from_clip(clip, [INSTRUCTION], settings.samples, pictures, settings.seed, audio)
+        count, seed = settings.samples, settings.seed
+        moments = from_clip(clip, [INSTRUCTION], count, pictures, seed, audio, recipe.apart_s)
     kept = bundle.parent / KEPT
     work = Work(bundle, moments, settings, request.threads, kept, request.engine)
     if wanted == "auto":

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from neon_edge.backbones import Adaptor, Cut, adaptor_class
+from neon_edge.backbones.contract import Joined
 from neon_edge.config import decode_toml
 from neon_edge.errors import ConfigWrong
 
@@ -93,6 +94,12 @@ class Recipe:
     def gates(self) -> Gates:
         """What a build must reach."""
         return self.text.gates
+
+    @property
+    def apart_s(self) -> float:
+        """Between the pictures of a pass, where they are one camera's window; 0 where cameras'."""
+        adaptor = self.adaptor
+        return 1 / adaptor.streams.rates.window_hz if isinstance(adaptor, Joined) else 0.0
 
     @property
     def config_bytes(self) -> bytes:

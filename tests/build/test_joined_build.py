@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,40 +14,33 @@ import torch
 from safetensors.torch import load_file
 
 from neon_edge.build import pipeline
+from neon_edge.build.bundle import HEARD
+from neon_edge.build.calibrate.moments import read_moments
 from neon_edge.build.pipeline import BuildRequest
-from neon_edge.build.recipe import Recipe, load_recipe
+from neon_edge.build.quantise.bundle import Work
+from neon_edge.build.quantise.choose import choose
+from neon_edge.build.recipe import Quantise, Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.samples import camera_frames, read_samples
 from neon_edge.build.trained_fusion import TRAINED
-from neon_edge.build.weights import Weights
 from neon_edge.cli.inspect import describe
 from neon_edge.engine.manifest import read_manifest
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import AudioWindow
-from tests.build.published_words import encoders, fused, tribe_folders
+from tests.build.published_words import Stored, encoders, fused, tribe_folders
 from tests.conftest import ROOT, neon_edge
 from tests.tiny_backbone import ENGINES
 
 pytestmark = pytest.mark.slow
 
 
-class Held(Weights):
-    """Models in memory, as weights."""
+class Held(Stored):
+    """Encoders and fusion in memory, as weights."""
 
     def __init__(self, recipe: Recipe, folders: Path) -> None:
-        self.origin, self.directory = "memory", folders / "text"
-        self._held = {f"fusion.{name}": value for name, value in fused(recipe).items()}
-        for source, model in encoders(recipe).items():
-            self._held |= {f"{source}.{name}": v for name, v in model.state_dict().items()}
-
-    @property
-    def sha256(self) -> str:
-        """Nobody asks."""
-        raise NotImplementedError
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """As the model holds it."""
-        return self._held[name].clone()
+        super().__init__(**encoders(recipe))
+        self.directory = folders / "text"
+        self._held |= {f"fusion.{name}": value for name, value in fused(recipe).items()}
 
 
 def trained_on(recipe: Recipe, directory: Path) -> Path:
@@ -82,20 +76,50 @@ def checkpoint(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def build(recipe: Recipe, checkpoint: Path, *more: str) -> subprocess.CompletedProcess[str]:
     named = str(ENGINES / recipe.name)
-    return neon_edge("build", named, "--checkpoint", str(checkpoint), "--threads", "1", *more)
+    given = ["--checkpoint", str(checkpoint), "--threads", "1", *more]
+    return neon_edge("build", named, *given, timeout=1200)
 
 
 def asked(recipe: Recipe, checkpoint: Path, weights: Path, out: Path) -> BuildRequest:
     return BuildRequest(str(ENGINES / recipe.name), checkpoint, str(weights), out)
 
 
-def test_plans_of_published_weights_show_what_transformers_makes_of_them(
-    recipe: Recipe, folders: Path, checkpoint: Path, tmp_path: Path
-) -> None:
-    done = build(recipe, checkpoint, "--weights", str(folders), "--out", str(tmp_path))
+@pytest.fixture(scope="module")
+def out(
+    recipe: Recipe, folders: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Plans and their bundle."""
+    place = tmp_path_factory.mktemp("out")
+    done = build(recipe, checkpoint, "--weights", str(folders), "--out", str(place))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("MOVING:") == 3 + (recipe.text.config.low_rank is not None)
-    manifest = read_manifest(tmp_path / "current")
+    return place
+
+
+def test_int8_is_calibrated_on_a_clip_with_sound_and_timed(
+    recipe: Recipe, out: Path, tmp_path: Path
+) -> None:
+    ranges = tmp_path / "ranges"
+    given = ["--clip", HEARD, "--moments", "2", "--bundle", str(out / "bundle")]
+    named = str(ENGINES / recipe.name)
+    done = neon_edge("calibrate", named, *given, "--out", str(ranges), "--json", timeout=1200)
+    assert done.returncode == 0, done.stderr
+    parts = {name.partition("_")[0].partition("/")[0] for name in json.loads(done.stdout)["ranges"]}
+    assert parts == {"video", "audio", "text", "fusion"}
+    settings = Quantise(cosine=0.9, joint_p99_rad=0.5, joint_max_rad=1.0)
+    shutil.copytree(out / "bundle", tmp_path / "bundle")
+    moments, kept = read_moments(ranges), tmp_path / "kept"
+    work = Work(tmp_path / "bundle", moments, settings, 1, kept, "onnxruntime")
+    chosen = read_manifest(choose(work, tmp_path, ("int8",), lambda _: None))
+    table = {row.name: row for row in chosen.candidates}
+    assert all(row.passed and row.median_ms > 0 for row in table.values()), table
+    assert table["int8"].weight_bytes < 0.5 * table["float"].weight_bytes
+
+
+def test_plans_of_published_weights_show_what_transformers_makes_of_them(
+    recipe: Recipe, folders: Path, out: Path
+) -> None:
+    manifest = read_manifest(out / "current")
     assert all(gate.passed for gate in manifest.gates)
     sources = {source.name: source for source in manifest.backbone.sources}
     assert list(sources) == ["video", "audio", "text", "fusion"]
@@ -103,7 +127,7 @@ def test_plans_of_published_weights_show_what_transformers_makes_of_them(
     told = "\n".join(describe(manifest))
     assert all(source.sha256 in told for source in sources.values())
     limits = manifest.verification
-    samples = read_samples(tmp_path / "bundle" / limits.samples, limits.samples_sha256)
+    samples = read_samples(out / "bundle" / limits.samples, limits.samples_sha256)
     assert samples.sounds is not None
     reference = ReferenceBackbone(recipe, Held(recipe, folders))
     for moment, sound, ours in zip(
