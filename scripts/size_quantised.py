@@ -27,7 +27,7 @@ import onnx
 import torch
 from size_table import Measured, compile_apart, peak_bytes, reset_peak
 
-from neon_edge.build.bundle import CLIP, INSTRUCTION
+from neon_edge.build.bundle import CLIP, HEARD, INSTRUCTION
 from neon_edge.build.calibrate.clip import from_clip
 from neon_edge.build.export import export_backbone
 from neon_edge.build.ledger import Ledger
@@ -108,8 +108,9 @@ def exported(recipe: Recipe, options: argparse.Namespace) -> tuple[BackboneManif
         manifest = export_backbone(recipe, "random:0", bundle, steps)
         stated.write_bytes(msgspec.json.encode(manifest))
     manifest = msgspec.json.decode(stated.read_bytes(), type=BackboneManifest)
-    pictures = manifest.image.count
-    moments = from_clip(CLIP, [INSTRUCTION], MOMENTS, pictures, recipe.text.quantise.seed)
+    pictures, audio, seed = manifest.image.count, manifest.audio, recipe.text.quantise.seed
+    clip = CLIP if audio is None else HEARD
+    moments = from_clip(clip, [INSTRUCTION], MOMENTS, pictures, seed, audio, recipe.apart_s)
     kept = options.directory / recipe.name / "kept"
     settings = recipe.text.quantise
     return manifest, Work(bundle, moments, settings, options.threads, kept, "onnxruntime")

@@ -116,7 +116,7 @@ class Batched(Reference, Protocol):
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where one of several encoders is published, and under which terms."""
+    """Where one of several encoders, or the fusion, is published, and under which terms."""
 
     model_id: str
     revision: str
@@ -130,6 +130,10 @@ class Joined(Protocol):
     @property
     def sources(self) -> Mapping[str, Published]:
         """By the first word of their tensors' names."""
+
+    @property
+    def fusion_published(self) -> bool:
+        """Whether the fusion lies beside the encoders, and not in the checkpoint of the heads."""
 
     @property
     def streams(self) -> Streams:

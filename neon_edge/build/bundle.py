@@ -73,6 +73,8 @@ def make_bundle(
     tell(f"export {recipe.name} from {source.origin} (licence {recipe.text.licence})")
     for line in recipe.adaptor.lost() if isinstance(recipe.adaptor, Joined) else ():
         tell(f"LOST: {line}")
+    for line in source.moving:
+        tell(f"MOVING: {line}")
     backbone = export_backbone(recipe, source, partial, steps)
     heads = steps.step(
         "export heads",

@@ -78,6 +78,7 @@ def export_backbone(
         precision=text.precision,
         audio=audio,
         streams=streams,
+        sources=list(source.sources),
     )
 
 

@@ -61,14 +61,21 @@ def _wanted(request: BuildRequest) -> str:
 
 
 def _published(request: BuildRequest) -> QuantisedWeights | None:
-    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again."""
+    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again.
+
+    Encoders that are joined are read in float.
+    """
+    from neon_edge.backbones.contract import Joined
     from neon_edge.build.quantised_weights import QuantisedWeights
     from neon_edge.build.recipe import load_recipe
     from neon_edge.build.weights import open_weights
 
     if request.checkpoint is None:
         return None
-    source = open_weights(request.weights, load_recipe(request.recipe))
+    recipe = load_recipe(request.recipe)
+    if isinstance(recipe.adaptor, Joined):
+        return None
+    source = open_weights(request.weights, recipe)
     if not isinstance(source, QuantisedWeights):
         return None
     if request.precision not in ("", "none"):
@@ -109,7 +116,8 @@ def _quantised(request: BuildRequest, bundle: Path, wanted: str, tell: Tell) -> 
     else:
         audio = recipe.adaptor.audio
         clip = request.clip or (CLIP if audio is None else HEARD)
-        moments = from_clip(clip, [INSTRUCTION], settings.samples, pictures, settings.seed, audio)
+        count, seed = settings.samples, settings.seed
+        moments = from_clip(clip, [INSTRUCTION], count, pictures, seed, audio, recipe.apart_s)
     kept = bundle.parent / KEPT
     work = Work(bundle, moments, settings, request.threads, kept, request.engine)
     if wanted == "auto":

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from neon_edge.backbones import Adaptor, Cut, adaptor_class
+from neon_edge.backbones.contract import Joined
 from neon_edge.config import decode_toml
 from neon_edge.errors import ConfigWrong
 
@@ -95,10 +96,17 @@ class Recipe:
         return self.text.gates
 
     @property
+    def apart_s(self) -> float:
+        """Between the pictures of a pass, where they are one camera's window; 0 where cameras'."""
+        adaptor = self.adaptor
+        return 1 / adaptor.streams.rates.window_hz if isinstance(adaptor, Joined) else 0.0
+
+    @property
     def config_bytes(self) -> bytes:
-        """Configuration and cut in one canonical form, for hashing."""
+        """All that shapes the features, weights and tokenizer aside, in one canonical form."""
+        text = self.text
         return msgspec.json.encode(
-            [self.text.family, self.text.config, self.text.cut, self.text.precision],
+            [text.family, text.config, text.cut, text.precision, text.embeddings],
             order="sorted",
         )
 

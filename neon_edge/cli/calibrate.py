@@ -35,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
     """Draw, write, and measure where a bundle is given. Started again, it goes on."""
     from neon_edge.build.calibrate.clip import from_clip
     from neon_edge.build.calibrate.lerobot import from_lerobot
-    from neon_edge.build.calibrate.moments import checked, write_moments
+    from neon_edge.build.calibrate.moments import Window, checked, write_moments
     from neon_edge.build.calibrate.ranges import extremes, measure_ranges, write_ranges
     from neon_edge.build.recipe import load_recipe
     from neon_edge.engine.manifest import read_manifest
@@ -47,12 +47,13 @@ def main(options: argparse.Namespace) -> int:
     if count < 0:
         raise UsageWrong("a negative number of moments", f"--moments {count}", "use 16")
     directory = options.out or CALIBRATION / recipe.name
+    audio = recipe.adaptor.audio
     if options.clip:
         said = options.instruction or [INSTRUCTION]
-        moments = from_clip(options.clip, said, count, pictures, seed, recipe.adaptor.audio)
+        moments = from_clip(options.clip, said, count, pictures, seed, audio, recipe.apart_s)
     else:
-        audio = recipe.adaptor.audio
-        moments = from_lerobot(options.lerobot, count, options.camera, seed, audio)
+        window = Window(pictures, recipe.apart_s)
+        moments = from_lerobot(options.lerobot, count, options.camera, seed, audio, window)
     checked(moments, pictures)
     sha256 = write_moments(directory, moments)
     _tell(f"{len(moments.names)} moments in {directory}, sha256 {sha256[:16]}")

@@ -59,6 +59,11 @@ def describe(manifest: Manifest) -> list[str]:
         f"made       {manifest.created} on {manifest.made_on} by neon-edge {manifest.neon_edge}",
         f"for        {target}",
     ]
+    lines += [
+        f"weights    {one.name}: {one.model_id or 'a folder'} at {one.revision or 'no commit'}, "
+        f"licence {one.licence or 'unknown'}, sha256 {one.sha256}"
+        for one in backbone.sources
+    ]
     lines += [_part(part) for part in (*backbone.parts, *heads.parts)]
     for gate in manifest.gates:
         lines.append(

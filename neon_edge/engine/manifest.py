@@ -36,6 +36,7 @@ __all__ = [
     "Prompt",
     "TensorSpec",
     "Verification",
+    "WeightsSource",
     "read_manifest",
     "write_manifest",
 ]
@@ -68,6 +69,20 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     outputs: list[TensorSpec]
     plan: str = ""
     plan_sha256: str = ""
+
+
+class WeightsSource(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of several that a backbone's weights come from."""
+
+    name: str
+    """Which of its encoders, or its fusion."""
+    model_id: str
+    """Where it is published, as the recipe says; empty where it does not."""
+    revision: str
+    """The commit that was read; of a folder nobody can tell, and it is the recipe's."""
+    licence: str
+    sha256: str
+    """Of the files that hold its tensors."""
 
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,11 +140,18 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """Of products: fp32, fp16 or bf16; what lies between them is always float32."""
     streams: Streams | None = None
     """Where every sense has an encoder and a rate of its own; `image` is then a video window."""
+    sources: list[WeightsSource] = field(default_factory=list)
+    """Where the weights come from, if from several places; `weights_sha256` covers them all."""
 
     @property
     def random(self) -> bool:
         """True if no training ever touched these weights."""
         return self.weights.startswith("random:")
+
+    @property
+    def reads(self) -> bool:
+        """Whether an instruction changes the features."""
+        return self.streams is None or self.streams.reads
 
     @property
     def cameras(self) -> int:

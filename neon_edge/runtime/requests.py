@@ -206,12 +206,23 @@ def is_alive(path: Path) -> bool:
 
 
 def ask(path: Path, request: Request, patience_s: float = ASK_S) -> Reply:
-    """Ask a running robot and wait for its reply. Raises `DeviceMissing` where none answers."""
+    """Ask a running robot and wait for its reply. Raises `DeviceMissing` where none answers.
+
+    Raises `UsageWrong` where the words are no text, as bytes on a command line may be.
+    """
+    try:
+        packet = msgspec.json.encode(request)
+    except UnicodeEncodeError as failure:
+        raise UsageWrong(
+            "these words are not text",
+            f"{request.text[:80]!r}: {failure.reason}",
+            "write them in UTF-8",
+        ) from None
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
             caller.settimeout(patience_s)
             caller.connect(str(path))
-            caller.send(msgspec.json.encode(request))
+            caller.send(packet)
             return msgspec.json.decode(caller.recv(PACKET_BYTES), type=Reply)
     except (OSError, msgspec.MsgspecError) as failure:
         raise DeviceMissing(

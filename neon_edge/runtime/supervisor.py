@@ -20,7 +20,7 @@ from neon_edge.features.slot import create_slot
 from neon_edge.runtime.arming import Arming
 from neon_edge.runtime.board import board
 from neon_edge.runtime.children import FINAL_ONCE_RUNNING, STOP_AFTER_S, Child
-from neon_edge.runtime.conversation import Conversation
+from neon_edge.runtime.conversation import UNREAD, Conversation, unread
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.headset import admit_heads
 from neon_edge.runtime.health import create_stop_flag, is_pressed
@@ -91,6 +91,8 @@ class Supervisor:
         self._conversation = Conversation(
             spec, manifest, self._events, self._clock, answers, self._told
         )
+        if not manifest.backbone.reads:
+            self._warn("instruction", f"{UNREAD}: {unread(manifest.backbone)}")
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -211,6 +212,12 @@ def test_without_a_robot_there_is_nobody_to_speak_to(tmp_path: Path) -> None:
     with pytest.raises(DeviceMissing, match="does not answer"):
         ask(tmp_path / "absent", Request("status"))
     assert find_socket(str(tmp_path)) == tmp_path / "neon-edge.sock"
+
+
+def test_bytes_that_are_no_text_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(UsageWrong, match="not text") as caught:
+        ask(tmp_path / "absent", Request("say", os.fsdecode(b"go \xff")))
+    assert "surrogates" in caught.value.facts
 
 
 @pytest.mark.slow

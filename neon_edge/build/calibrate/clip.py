@@ -11,7 +11,7 @@ from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.capture.clip import decode, find_clip, survey
 from neon_edge.engine.manifest import AudioGeometry
-from neon_edge.types import Float32, UInt8
+from neon_edge.types import Float32, Int64, UInt8
 
 _THUMB = 16
 
@@ -23,10 +23,12 @@ def from_clip(
     pictures: int,
     seed: int,
     audio: AudioGeometry | None = None,
+    apart_s: float = 0.0,
 ) -> CalibrationSet:
     """`count` moments of one clip; instructions take turns, cameras see different moments.
 
-    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the clip is mute.
+    With `apart_s`, pictures are no cameras but a window of the clip, so far apart, up to each
+    moment. With `audio`, what is heard up to each. Raises `ConfigWrong` where the clip is mute.
     """
     surveyed = survey(find_clip(clip))
     seen = [(frame.at_ns, _thumb(frame.rgb())) for frame in decode(surveyed)]
@@ -34,6 +36,9 @@ def from_clip(
     places = draw(motion, ["clip"] * len(motion), count, seed)
     shift = max(1, len(motion) // (count * (pictures + 1) or 1))
     wanted = [[(place + shift * k) % len(motion) for k in range(pictures)] for place in places]
+    if apart_s:
+        times = np.array([at_ns for at_ns, _ in seen])
+        wanted = [_window(times, place, pictures, apart_s) for place in places]
     needed = {place for row in wanted for place in row}
     pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
     sounds = None
@@ -47,6 +52,13 @@ def from_clip(
         sounds=sounds,
         rate_hz=audio.rate_hz if audio is not None else 0,
     )
+
+
+def _window(times_ns: Int64, place: int, pictures: int, apart_s: float) -> list[int]:
+    """Frames up to and with `place`; the clip's first stands for those before it."""
+    back_ns = np.arange(pictures)[::-1] * round(apart_s * 1e9)
+    newest = np.searchsorted(times_ns, times_ns[place] - back_ns, side="right") - 1
+    return [int(at) for at in np.maximum(newest, 0)]
 
 
 def _stacked(pictures: list[UInt8]) -> UInt8:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from neon_edge.build.calibrate.draw import draw
-from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.calibrate.moments import NO_WINDOW, CalibrationSet, Window
 from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.capture.clip import load_av
 from neon_edge.engine.manifest import AudioGeometry
@@ -119,11 +120,13 @@ def from_lerobot(
     cameras: Sequence[str],
     seed: int,
     audio: AudioGeometry | None = None,
+    window: Window = NO_WINDOW,
 ) -> CalibrationSet:
     """`count` moments over all tasks and speeds. `cameras` in the recipe's order; empty is all.
 
-    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the dataset is
-    damaged, lacks a camera, or is mute and sound is wanted.
+    With `audio`, what is heard up to each moment; with a `window`, so many pictures of the one
+    camera up to it. Raises `ConfigWrong` where the dataset is damaged, lacks a camera, or is mute
+    and sound is wanted.
     """
     dataset = Dataset(root)
     wanted = list(cameras) or dataset.cameras
@@ -134,9 +137,19 @@ def from_lerobot(
             f"it has {', '.join(dataset.cameras)}",
             "name its cameras with --camera, in the recipe's order",
         )
+    if window.apart_s and len(wanted) != 1:
+        raise ConfigWrong(
+            "this backbone watches one camera",
+            f"the dataset has {', '.join(wanted)}",
+            "name the one with --camera",
+        )
     rows = draw(dataset.motion(), dataset.tasks, count, seed)
     return CalibrationSet(
-        cameras=tuple(_pictures(dataset, rows, camera) for camera in wanted),
+        cameras=tuple(
+            pictures
+            for camera in wanted
+            for pictures in _pictures(dataset, rows, camera, window.back_s)
+        ),
         instructions=[dataset.tasks[row] for row in rows],
         names=[f"episode {dataset.episode[row]} at {dataset.at_s[row]:.2f} s" for row in rows],
         joints=dataset.state[rows],
@@ -161,12 +174,15 @@ def _sounds(dataset: Dataset, rows: list[int], camera: str, audio: AudioGeometry
     return found
 
 
-def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
-    """(rows, height, width, 3). Raises `ConfigWrong` where the camera changed its size."""
+def _pictures(dataset: Dataset, rows: list[int], camera: str, back_s: list[float]) -> list[UInt8]:
+    """(rows, height, width, 3) for each of `back_s` ahead of them, or the first of the episode.
+
+    Raises `ConfigWrong` where the camera changed its size.
+    """
     wanted: dict[Path, list[tuple[float, int]]] = {}
-    for index, row in enumerate(rows):
+    for index, (back, row) in enumerate(product(back_s, rows)):
         place = dataset.place(int(dataset.episode[row]), camera)
-        at_s = place.from_s + float(dataset.at_s[row])
+        at_s = place.from_s + max(0.0, float(dataset.at_s[row]) - back)
         wanted.setdefault(place.path, []).append((at_s, index))
     found: dict[int, UInt8] = {}
     for video, times in wanted.items():
@@ -178,7 +194,7 @@ def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
             f"height and width {', '.join(str(size) for size in sizes)}",
             "calibrate on episodes recorded with one setting",
         )
-    return np.stack([found[index] for index in range(len(rows))])
+    return np.split(np.stack([found[index] for index in range(len(found))]), len(back_s))
 
 
 def _decoded(video: Path, times: list[tuple[float, int]], tolerance_s: float) -> dict[int, UInt8]:

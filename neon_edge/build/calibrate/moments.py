@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,23 @@ from neon_edge.types import Float32, UInt8
 FILE_NAME = "moments.npz"
 FEWEST = 2
 _CAMERA = "camera_"
+
+
+class Window(NamedTuple):
+    """Pictures of one camera that a moment is made of."""
+
+    pictures: int
+    apart_s: float
+    """Between two of them; 0 where a moment is a picture of every camera."""
+
+    @property
+    def back_s(self) -> list[float]:
+        """How far each lies ahead of the moment, the oldest first."""
+        count = self.pictures if self.apart_s else 1
+        return [self.apart_s * at for at in reversed(range(count))]
+
+
+NO_WINDOW = Window(1, 0.0)
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ def _stated(directory: Path) -> dict[str, Any] | None:
             raise ConfigWrong(
                 f"{file} is damaged", f"{path}: {failure}", "download it again"
             ) from None
+        if not isinstance(stated, dict):
+            raise ConfigWrong(f"{file} is damaged", f"{path}: no table", "download it again")
         found = stated.get(key) if key else {"quant_method": "gptq", **stated}
         if found:
             return dict(found)

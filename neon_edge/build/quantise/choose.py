@@ -12,14 +12,13 @@ from msgspec import structs
 from neon_edge.build.compile import CURRENT, Tell, compiled, plans_name, point
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.method import Bits
+from neon_edge.build.quantise.passes import open_pass
 from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import weights_of
 from neon_edge.engine.manifest import Candidate, Manifest, read_manifest, write_manifest
 from neon_edge.engine.plan import open_engine, this_machine
 from neon_edge.engine.tried import FLOAT, decided, tried_lines
 from neon_edge.errors import GateMissed
-from neon_edge.features.backbone import Backbone
-from neon_edge.types import CameraFrame
 
 BITS: tuple[Bits, ...] = ("int8", "int4")
 ROUNDS = 15
@@ -99,12 +98,7 @@ def _opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable
     engines = [
         open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
     ]
-    backbone = Backbone(manifest.backbone, directory, engines, remember=False)
-    image = manifest.backbone.image
-    black = CameraFrame(np.zeros((image.height, image.width, 3), np.uint8), 1, "black")
-    backbone.see([black] * image.count)
-    backbone.instruct(manifest.verification.instruction)
-    return backbone.infer, backbone.close
+    return open_pass(manifest.backbone, directory, engines, manifest.verification.instruction)
 
 
 def _worth(manifest: Manifest) -> str:

@@ -153,3 +153,18 @@ def test_lint_refuses_a_quantised_residual_norm_softmax_or_attention_product(op:
     with pytest.raises(ConfigWrong) as refusal:
         lint(placed)
     assert "residual" in refusal.value.facts
+
+
+def handing_on() -> onnx.ModelProto:
+    """One of whose outputs is a constant."""
+    model = two_linears()
+    gain = onnx.helper.make_tensor_value_info("gain", onnx.TensorProto.FLOAT, [WIDTH])
+    model.graph.output.append(gain)
+    return model
+
+
+def test_an_output_that_no_node_makes_stays_one(embeds: Float32) -> None:
+    """TRIBE's first parts hand on sums that none of their layers adds to: a constant."""
+    wanted = run(handing_on(), embeds=embeds)[1]
+    for form in (place(handing_on(), rounded(4)), cpu_form(place(handing_on(), rounded(4)))):
+        assert (run(form, embeds=embeds)[1] == wanted).all()
