@@ -44,16 +44,16 @@ def find_skip(
         if passes(names):
             return Skip(names, share, True, tried)
         room = limit * total - share * total
-        added = []
-        for name in ranked[:step]:
-            if size[name] > room:
-                break
-            room -= size[name]
-            added.append(name)
+        added: list[str] = []
+        for name in ranked:
+            # One too large for what is left of the limit bars no smaller one behind it.
+            if len(added) < step and size[name] <= room:
+                room -= size[name]
+                added.append(name)
         if not added:
             return Skip(names, share, False, tried)
         names = names + added
-        ranked = ranked[len(added) :]
+        ranked = [name for name in ranked if name not in added]
         step = len(names) - len(given)
 
 

@@ -185,6 +185,12 @@ def test_the_skip_list_starts_with_the_most_harmful_and_ends_at_its_limit() -> N
     assert find_skip(reports, lambda _: True).names == []
 
 
+def test_a_layer_too_large_to_be_given_back_bars_no_smaller_one() -> None:
+    reports = [report("big", 0.9, 20), report("s0", 0.5, 1), report("rest", 0.1, 79)]
+    found = find_skip(reports, lambda names: "s0" in names)
+    assert found.passed and found.names == ["s0"]
+
+
 def linear_names(model: onnx.ModelProto) -> list[str]:
     return [linear.name for linear in find_linears(model)]
 
