@@ -17,6 +17,7 @@ from neon_edge.build.quantise.fold import foldable_sources
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.linears import Linear, matrix_of
 from neon_edge.build.quantise.method import Bits, Method, make_int4, make_int8
+from neon_edge.build.quantise.onnx_types import least_scale
 from neon_edge.build.quantise.walk import Stop, Walk
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
@@ -136,14 +137,16 @@ def _one_input(
         if all(found[linear.name] is not None for linear in linears):
             continue
         matrices = [matrix_of(linear, walk.stored) for linear in linears]
+        least = least_scale(linears[0].dtype)
         if wanted == "int8":
-            made = make_int8(stop.samples, rows, matrices, method)
+            made = make_int8(stop.samples, rows, matrices, method, least)
         else:
             made = make_int4(
                 stop.samples,
                 matrices,
                 method,
                 foldable=foldable and len(linears) == len(stop.linears),
+                least=least,
             )
         for linear, (layer, figures) in zip(linears, made, strict=True):
             kept.save(linear.name, layer, figures)

@@ -14,7 +14,7 @@ from neon_edge.build.quantise.awq import search_scales
 from neon_edge.build.quantise.gptq import GptqSettings, clipped, gptq, prepared
 from neon_edge.build.quantise.linears import Linear
 from neon_edge.build.quantise.observers import observed
-from neon_edge.build.quantise.round import GROUPS, group_for, round_groups
+from neon_edge.build.quantise.round import GROUPS, LEAST, group_for, round_groups
 from neon_edge.build.quantise.smooth import quantise_int8, ranged, search
 from neon_edge.types import Float32
 
@@ -50,24 +50,38 @@ class Method:
 
 
 def make_int8(
-    samples: Sequence[Float32], rows: Float32, matrices: Sequence[Float32], method: Method
+    samples: Sequence[Float32],
+    rows: Float32,
+    matrices: Sequence[Float32],
+    method: Method,
+    least: float = LEAST,
 ) -> Made:
-    """W8A8 of all `matrices` (inputs, outputs), on `rows` drawn from all tokens of `samples`."""
+    """W8A8 of all `matrices` (inputs, outputs), on `rows` drawn from all tokens of `samples`.
+
+    `least` is the smallest scale that the graph's type holds.
+    """
     reach = np.max([np.abs(sample).max(axis=0) for sample in samples], axis=0)
     if method.ranges == "search":
-        best = search(rows, reach, matrices)
+        best = search(rows, reach, matrices, least)
     else:
-        best = ranged(rows, reach, matrices, observed(samples, method.ranges))
+        end = observed(samples, method.ranges)
+        best = ranged(rows, reach, matrices, end, least)
     figures = {"error": best.error, "alpha": best.alpha, "clip": best.clip}
-    return [(quantise_int8(matrix, best), figures) for matrix in matrices]
+    return [(quantise_int8(matrix, best, least), figures) for matrix in matrices]
 
 
 def make_int4(
-    samples: Sequence[Float32], matrices: Sequence[Float32], method: Method, *, foldable: bool
+    samples: Sequence[Float32],
+    matrices: Sequence[Float32],
+    method: Method,
+    *,
+    foldable: bool,
+    least: float = LEAST,
 ) -> Made:
     """Groups of 4 bits, one Hessian for all `matrices` (inputs, outputs).
 
-    `foldable` says that a scaling of these inputs would cost nothing.
+    `foldable` says that a scaling of these inputs would cost nothing; `least` is the smallest scale
+    that the graph's type holds.
     """
     group = group_for(len(matrices[0]))
     rows = judged(samples)
@@ -75,7 +89,7 @@ def make_int4(
     if foldable and method.rounding in ("awq", "awq+gptq"):
         factors, alpha = search_scales(samples, rows, matrices, group)
     scaled = [m if factors is None else m * factors[:, None] for m in matrices]
-    layers = _rounded(samples, scaled, factors, group, method.rounding)
+    layers = _rounded(samples, scaled, factors, group, method.rounding, GptqSettings(least=least))
     if factors is not None:
         layers = [replace(layer, input_scale=np.float32(1) / factors) for layer in layers]
     return [
@@ -90,11 +104,11 @@ def _rounded(
     factors: Float32 | None,
     group: int,
     rounding: Rounding,
+    settings: GptqSettings,
 ) -> list[QuantisedLinear]:
     """Groups of 4 bits of `matrices`, whose inputs are those of `samples` divided by `factors`."""
     if rounding == "nearest":
-        return [round_groups(matrix, group) for matrix in matrices]
-    settings = GptqSettings()
+        return [round_groups(matrix, group, least=settings.least) for matrix in matrices]
     if rounding == "awq":
         square = np.mean([np.square(sample).mean(axis=0) for sample in samples], axis=0)
         weight = torch.from_numpy(square if factors is None else square / factors**2)
