@@ -195,6 +195,31 @@ def test_lint_refuses_what_orin_cannot_compile_or_bear() -> None:
     assert any("zero point" in line for line in find_wrong(zero))
 
 
+@pytest.mark.parametrize("stated", [False, True])
+def test_lint_refuses_half_scales_of_weights_beside_wide_activations(stated: bool) -> None:
+    placed = place(two_linears(), rounded(4))
+    assert find_wrong(placed) == []
+    for tensor in placed.graph.initializer:
+        if tensor.name == "first.scales":
+            half = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, tensor.name))
+    if not stated:
+        del placed.graph.value_info[:]
+    assert any("first: its operands" in line and "4832" in line for line in find_wrong(placed))
+
+
+@pytest.mark.parametrize("op", ["Gather", "Reshape", "Transpose"])
+def test_lint_refuses_a_copy_between_the_grid_and_a_softmax(op: str) -> None:
+    placed = place(two_linears(), {"first": replace(rounded(8)["first"], activation_scale=0.05)})
+    order = onnx.numpy_helper.from_array(np.arange(WIDTH), "order")
+    placed.graph.initializer.append(order)
+    more = {"Gather": ["order"], "Reshape": ["order"], "Transpose": []}[op]
+    copy = onnx.helper.make_node(op, ["first.xdq", *more], ["copied"], "copy")
+    softmax = onnx.helper.make_node("Softmax", ["copied"], ["wrong"], "softmax")
+    placed.graph.node.extend([copy, softmax])
+    assert any(f"{op} copy is fed by" in line for line in find_wrong(placed))
+
+
 @pytest.mark.parametrize("op", ["Add", "Softmax", "MatMul", "ReduceMean"])
 def test_lint_refuses_a_quantised_residual_norm_softmax_or_attention_product(op: str) -> None:
     placed = place(two_linears(), {"first": replace(rounded(8)["first"], activation_scale=0.05)})
