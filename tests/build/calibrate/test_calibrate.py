@@ -179,9 +179,21 @@ def test_a_set_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (again.joints == some().joints).all()
     assert [camera.shape for camera in again.cameras] == [(3, 8, 8, 3)]
     assert len(sha256) == 64
-    (tmp_path / FILE_NAME).write_bytes(b"PK cut")
-    with pytest.raises(ConfigWrong, match="no calibration set"):
-        read_moments(tmp_path)
+
+
+def test_a_set_that_was_cut_short_is_refused_wherever_the_cut_is(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    noise = chance.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    write_moments(tmp_path, replace(some(), cameras=(noise,)))
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    overwritten = bytearray(whole)
+    at = whole.index(b"camera_0.npy") + 200
+    overwritten[at : at + 40] = bytes(40)
+    cuts = [whole[: len(whole) * part // 8] for part in range(8)]
+    for broken in (*cuts, whole[:-1], b"PK cut", bytes(overwritten)):
+        (tmp_path / FILE_NAME).write_bytes(broken)
+        with pytest.raises(ConfigWrong, match="no calibration set"):
+            read_moments(tmp_path)
 
 
 def test_ranges_go_on_where_they_stopped_and_are_refused_elsewhere(
