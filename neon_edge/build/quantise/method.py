@@ -16,6 +16,7 @@ from neon_edge.build.quantise.linears import Linear
 from neon_edge.build.quantise.observers import observed
 from neon_edge.build.quantise.round import GROUPS, LEAST, group_for, round_groups
 from neon_edge.build.quantise.smooth import quantise_int8, ranged, search
+from neon_edge.build.quantise.tokens import spread_rows
 from neon_edge.types import Float32
 
 Bits = Literal["int8", "int4"]
@@ -25,6 +26,7 @@ Made = list[tuple[QuantisedLinear, dict[str, float]]]
 
 _CHUNK = 4096
 _JUDGED = 512
+"""Tokens: enough to rank layers by what they lose."""
 _TINY = 1e-30
 
 
@@ -84,7 +86,7 @@ def make_int4(
     that the graph's type holds.
     """
     group = group_for(len(matrices[0]))
-    rows = judged(samples)
+    rows = spread_rows(samples, _JUDGED)
     factors, alpha = None, 0.0
     if foldable and method.rounding in ("awq", "awq+gptq"):
         factors, alpha = search_scales(samples, rows, matrices, group)
@@ -132,13 +134,6 @@ def second_moment(samples: Sequence[Float32]) -> torch.Tensor:
             total.addmm_(rows.T, rows)
             count += len(rows)
     return total.div_(count)
-
-
-def judged(samples: Sequence[Float32]) -> Float32:
-    """Evenly spaced tokens of all samples: enough to rank layers by what they lose."""
-    tokens = np.concatenate(samples)
-    rows: Float32 = tokens[:: max(len(tokens) // _JUDGED, 1)]
-    return rows
 
 
 def relative(matrix: Float32, layer: QuantisedLinear, rows: Float32) -> float:

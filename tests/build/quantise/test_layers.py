@@ -113,7 +113,7 @@ def test_smoothing_saves_the_channels_beside_a_loud_one() -> None:
 def test_the_walk_sees_what_the_whole_graph_computes() -> None:
     model, feeds = two_linears(), samples()
     walk = Walk(model, feeds)
-    seen = {stop.linears[0].name: stop.samples for stop in walk.stops()}
+    seen = {stop.linears[0].name: list(stop.samples) for stop in walk.stops()}
     assert list(seen) == ["first", "second"]
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for number, feed in enumerate(feeds):
