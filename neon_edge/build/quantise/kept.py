@@ -27,6 +27,7 @@ class Kept:
     """One .npz a layer in a directory named by everything that shaped it; None keeps nothing."""
 
     def __init__(self, root: Path | None, key: str) -> None:
+        self.key = key
         self.directory = None if root is None else root / key
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)

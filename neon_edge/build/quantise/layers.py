@@ -44,6 +44,8 @@ class Report:
     """Which sample set `reach`."""
     alpha: float = 0.0
     clip: float = 1.0
+    source: str = ""
+    """The tensor that it multiplies."""
 
 
 @dataclass
@@ -181,4 +183,5 @@ def _report(
         sample,
         figures.get("alpha", 0.0),
         figures.get("clip", 1.0),
+        linear.source,
     )
