@@ -122,7 +122,7 @@ class Ledger:
             result = make()
             self._record(name, result, files(result))
         except OSError as failure:
-            raise _no_room(self.directory, failure) from failure
+            raise no_room(self.directory, failure) from failure
         return result
 
     def close(self) -> None:
@@ -177,7 +177,8 @@ def to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _no_room(directory: Path, failure: OSError) -> ConfigWrong:
+def no_room(directory: Path, failure: OSError) -> ConfigWrong:
+    """What to say where `directory` cannot be written to."""
     free = shutil.disk_usage(directory).free if directory.exists() else 0
     return ConfigWrong(
         "the build cannot write its files",

@@ -5,6 +5,7 @@ A tensor's values on all samples are one file without a name, which ends with th
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +65,7 @@ class Activations:
         if filed is None:
             self._held[name].arrays[number] = array
         else:
-            os.pwrite(filed.file.fileno(), np.ascontiguousarray(array).data, number * filed.nbytes)
+            self._write(filed, number, np.ascontiguousarray(array))
 
     def get(self, number: int, name: str) -> Array:
         """As it was put."""
@@ -81,6 +82,11 @@ class Activations:
             del self._held[name]
         for name in set(self._filed) - names:
             self._filed.pop(name).file.close()
+
+    def _write(self, filed: _Filed, number: int, array: Array) -> None:
+        # A disk that is full takes a part and says no word.
+        if os.pwrite(filed.file.fileno(), array.data, number * filed.nbytes) != filed.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _begin(self, name: str, array: Array) -> None:
         whole = array.nbytes * self.count

@@ -18,6 +18,7 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.ledger import no_room
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
@@ -147,16 +148,19 @@ def quantise_part(
     int8 = _matching(part.name, model, patterns or {})
     method = Method(int8, settings.rounding, settings.ranges)
     key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
-    done = quantise(
-        model,
-        fed,
-        bits,
-        Kept(work.kept, key),
-        threads=work.threads,
-        seed=settings.seed,
-        method=method,
-        tell=lambda step: tell(f"{bits} {part.name}: {step}"),
-    )
+    try:
+        done = quantise(
+            model,
+            fed,
+            bits,
+            Kept(work.kept, key),
+            threads=work.threads,
+            seed=settings.seed,
+            method=method,
+            tell=lambda step: tell(f"{bits} {part.name}: {step}"),
+        )
+    except OSError as failure:
+        raise no_room(work.kept, failure) from failure
     pieces = len(fed) // len(work.moments.names)
     done.reports = [replace(report, sample=report.sample // pieces) for report in done.reports]
     return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_what_waits_on_the_disk_comes_back_as_it_was(tmp_path: Path) -> None:
     live.keep_only({"x"})
     with pytest.raises(KeyError):
         live.get(0, "second")
+
+
+def test_a_disk_that_takes_half_of_a_tensor_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = Activations([{}], tmp_path, limit=0)
+    monkeypatch.setattr(os, "pwrite", lambda file, values, place: len(values) // 2)
+    with pytest.raises(OSError, match="No space left"):
+        live.put(0, "x", np.ones((4, 4), np.float32))
 
 
 def test_a_walk_over_the_disk_sees_the_same(tmp_path: Path) -> None:
