@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A recipe at its full size with random weights, quantised: time, peak memory and plan sizes.
 
-    until scripts/size_quantised.py qwen_vl_3b --bits int4 --directory /tmp/sizes; do :; done
+    until scripts/size_quantised.py qwen_vl_3b --directory /tmp/sizes; [ $? -ne 75 ]; do :; done
 
 Exports the backbone, then, part by part: calibrates on 16 moments of the clip that tests use,
 quantises, compiles for SM86 under TensorRT-RTX in a process of its own, and holds the plan's size
 against what the format promises. Stops with 75 behind the first layer that ends after `--minutes`;
-the same command goes on there. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout; CPU
+the same command goes on there. Ends with 1 where a plan is more than a tenth larger than promised
+or a step's peak is above 12 GiB. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout; CPU
 is what a part took of all cores together, which other work beside it changes little.
 
 No gate is measured: random weights have no joint error worth the name.
@@ -45,6 +46,8 @@ from neon_edge.engine.manifest import BackboneManifest, Part
 
 GO_ON = 75
 MOMENTS = 16
+LARGEST, HIGHEST_GIB = 1.10, 12.0
+"""Of a plan, in parts of what its format promises; and of any step's memory."""
 
 
 def main() -> int:
@@ -78,7 +81,9 @@ def main() -> int:
         finally:
             figures.write_text(json.dumps(rows, indent=1))
     print(table(rows))
-    return 0
+    for line in (wrong := missed(rows)):
+        print(f"MISSED: {line}", file=sys.stderr)
+    return int(bool(wrong))
 
 
 class TimeUp(Exception):
@@ -204,6 +209,22 @@ def table(rows: dict[str, Any]) -> str:
             f"| {max(step['load'] for step in row['steps']):.0f} |"
         )
     return "\n".join(lines)
+
+
+def missed(rows: dict[str, Any]) -> list[str]:
+    """Parts that are larger than promised, and steps that took too much memory."""
+    large = [
+        f"the plan of {name} is {ratio:.3f} of what is promised, at most {LARGEST:.2f}"
+        for name, row in rows.items()
+        if not (ratio := row["plan"] / row["promised"]) <= LARGEST
+    ]
+    hungry = [
+        f"{step['name']} took {step['gib']:.1f} GiB, at most {HIGHEST_GIB:g}"
+        for row in rows.values()
+        for step in row["steps"]
+        if not step["gib"] <= HIGHEST_GIB
+    ]
+    return large + hungry
 
 
 def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:

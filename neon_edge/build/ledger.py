@@ -122,7 +122,7 @@ class Ledger:
             result = make()
             self._record(name, result, files(result))
         except OSError as failure:
-            raise _no_room(self.directory, failure) from failure
+            raise no_room(self.directory, failure) from failure
         return result
 
     def close(self) -> None:
@@ -140,12 +140,12 @@ class Ledger:
         for file in files:
             for path in (self.directory / file, weights_of(self.directory / file)):
                 if path.exists():
-                    _to_disk(path)
+                    to_disk(path)
             digests[file] = sha256_file(self.directory / file)
         self._steps.done[name] = _Done(digests, msgspec.to_builtins(result))
         partial = self._path.with_name(FILE_NAME + ".part")
         partial.write_bytes(msgspec.json.encode(self._steps))
-        _to_disk(partial)
+        to_disk(partial)
         partial.replace(self._path)
 
 
@@ -171,12 +171,14 @@ def _read(path: Path, key: str) -> _Log:
     return steps if steps.key == key else _Log(key)
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Wait until what was written survives a power cut."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def _no_room(directory: Path, failure: OSError) -> ConfigWrong:
+def no_room(directory: Path, failure: OSError) -> ConfigWrong:
+    """What to say where `directory` cannot be written to."""
     free = shutil.disk_usage(directory).free if directory.exists() else 0
     return ConfigWrong(
         "the build cannot write its files",

@@ -44,6 +44,8 @@ class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
     """How far 8-bit activations reach."""
     skip_share: Annotated[float, Meta(ge=0, le=1)] = 0.15
     """Part of the Linear weights that may stay in float."""
+    sensitivity: Annotated[int, Meta(ge=0)] = 12
+    """Groups of Linears whose effect on the features is measured where the gate is missed."""
     samples: Annotated[int, Meta(ge=2)] = 16
     """Moments to calibrate on."""
     seed: int = 0

@@ -27,7 +27,7 @@ def test_an_offset_moves_no_faster_and_a_flicker_does() -> None:
 def test_base_velocities_are_not_radians_and_a_single_row_has_no_neighbour() -> None:
     wanted = np.zeros((2, 1, len(NAMES) + 3), np.float32)
     rows = error_rows(wanted + 0.5, wanted, heads(base=True))
-    assert [row.unit for row in rows[-3:]] == ["", "", ""]
+    assert [row.unit for row in rows[-3:]] == ["m/s", "m/s", "rad/s"]
     assert all(row.step_max is None for row in rows)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neon_edge.build.quantise.kept import DAMAGED
 from neon_edge.engine.files import sha256_file
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32, UInt8
@@ -127,7 +128,7 @@ def read_moments(directory: Path) -> CalibrationSet:
                 stored.get("sounds"),
                 int(stored["rate_hz"]) if "rate_hz" in stored else 0,
             )
-    except (OSError, ValueError, KeyError, EOFError) as failure:
+    except DAMAGED as failure:
         raise ConfigWrong(
             f"no calibration set in {directory}",
             f"{path}: {failure}",

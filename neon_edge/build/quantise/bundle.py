@@ -18,12 +18,14 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.ledger import no_room
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
 from neon_edge.build.quantise.linears import find_linears
 from neon_edge.build.quantise.method import Bits, Method
-from neon_edge.build.quantise.skip import find_skip
+from neon_edge.build.quantise.sensitivity import measure_alone
+from neon_edge.build.quantise.skip import Group, Skip, find_skip
 from neon_edge.build.quantise.written import write_placed
 from neon_edge.build.recipe import Quantise
 from neon_edge.engine.manifest import (
@@ -77,7 +79,21 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         tell(f"{bits}, {len(names)} layers in float: " + (_said(failed) or "gate passed"))
         return not failed
 
-    skip = find_skip(reports, passes, work.settings.skip, work.settings.skip_share)
+    def measure(groups: list[Group]) -> list[Group]:
+        most = work.settings.sensitivity
+        found = measure_alone(
+            work.bundle,
+            manifest.backbone,
+            work.moments,
+            done,
+            groups[:most],
+            work.kept,
+            work.threads,
+            lambda step: tell(f"{bits} sensitivity: {step}"),
+        )
+        return found + groups[most:]
+
+    skip = find_skip(reports, passes, work.settings.skip, work.settings.skip_share, measure)
     if not skip.passed:
         shutil.rmtree(partial, ignore_errors=True)
         raise GateMissed(
@@ -85,7 +101,7 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
             f"{len(skip.names)} layers, {skip.share:.1%} of the weights, were given back",
             "use a finer precision, or more and better calibration moments",
         )
-    write_reports(partial, reports, work.moments.names, skip.names)
+    write_reports(partial, reports, work.moments.names, skip)
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
     return read_manifest(target)
@@ -132,16 +148,19 @@ def quantise_part(
     int8 = _matching(part.name, model, patterns or {})
     method = Method(int8, settings.rounding, settings.ranges)
     key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
-    done = quantise(
-        model,
-        fed,
-        bits,
-        Kept(work.kept, key),
-        threads=work.threads,
-        seed=settings.seed,
-        method=method,
-        tell=lambda step: tell(f"{bits} {part.name}: {step}"),
-    )
+    try:
+        done = quantise(
+            model,
+            fed,
+            bits,
+            Kept(work.kept, key),
+            threads=work.threads,
+            seed=settings.seed,
+            method=method,
+            tell=lambda step: tell(f"{bits} {part.name}: {step}"),
+        )
+    except OSError as failure:
+        raise no_room(work.kept, failure) from failure
     pieces = len(fed) // len(work.moments.names)
     done.reports = [replace(report, sample=report.sample // pieces) for report in done.reports]
     return done
@@ -184,16 +203,18 @@ def _write(
     write_placed(work.bundle, stated, layers_of, target)
 
 
-def write_reports(
-    directory: Path, reports: list[Report], moments: list[str], skip: list[str]
-) -> None:
-    """`layers.json`, sorted: what every layer loses and which moment reaches furthest in it."""
+def write_reports(directory: Path, reports: list[Report], moments: list[str], skip: Skip) -> None:
+    """`layers.json`, sorted: what every layer loses and which moment reaches furthest in it.
+
+    `effect` is what the features lose by it and its siblings alone, where that was measured.
+    """
     rows = {
         report.name: {
             "alpha": report.alpha,
             "clip": report.clip,
-            "error": None if np.isnan(report.error) else float(f"{report.error:.4g}"),
-            "float": report.name in skip,
+            "effect": _short(skip.effects.get(report.name)),
+            "error": _short(report.error),
+            "float": report.name in skip.names,
             "moment": moments[report.sample],
             "reach": float(f"{report.reach:.5g}"),
             "weights": report.weights,
@@ -202,6 +223,10 @@ def write_reports(
     }
     encoded = msgspec.json.encode(dict(sorted(rows.items())), order="sorted")
     (directory / "layers.json").write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+
+
+def _short(figure: float | None) -> float | None:
+    return None if figure is None or np.isnan(figure) else float(f"{figure:.4g}")
 
 
 def _said(failed: list[Any]) -> str:

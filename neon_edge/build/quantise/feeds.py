@@ -52,6 +52,7 @@ def part_feeds(
 ) -> Iterator[tuple[Part, Feeds]]:
     """Each part and its inputs for every moment; one part's session at a time.
 
+    `known` ends as what the last part makes: a tensor goes behind the last part that reads it.
     A vision part that takes one picture at a time has as many inputs a moment, moment by moment.
     """
     for number, part in enumerate(backbone.parts):
@@ -71,6 +72,9 @@ def part_feeds(
                 values[0] if pieces == 1 else np.concatenate(values, axis=1) for values in several
             )
             tensors.update(zip(names, whole, strict=True))
+            read = {spec.name for later in backbone.parts[number + 1 :] for spec in later.inputs}
+            for name in set(tensors) - (read or set(names)):
+                del tensors[name]
 
 
 def _piece(value: Float32, number: int, pieces: int) -> Float32:
