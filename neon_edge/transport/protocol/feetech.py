@@ -118,13 +118,19 @@ def sync_write(address: int, length: int, values: Iterable[tuple[int, bytes]]) -
     for servo, value in values:
         if len(value) != length:
             raise ValueError(f"servo {servo}: {len(value)} bytes for a field of {length}")
-        parts.append(bytes((servo,)) + value)
+        parts.append(bytes((_servo(servo),)) + value)
     return encode(BROADCAST, Instruction.SYNC_WRITE, b"".join(parts))
 
 
 def sync_read(address: int, length: int, servos: Sequence[int]) -> bytes:
     """Ask many servos for the same field; each answers in turn. STS/SMS only."""
-    return encode(BROADCAST, Instruction.SYNC_READ, bytes((address, length, *servos)))
+    return encode(BROADCAST, Instruction.SYNC_READ, bytes((address, length, *map(_servo, servos))))
+
+
+def _servo(servo: int) -> int:
+    if not 0 <= servo <= HIGHEST_ID:
+        raise ValueError(f"servo id {servo} is not in 0 .. {HIGHEST_ID}")
+    return servo
 
 
 def signed(word: int, sign_bit: int) -> int:

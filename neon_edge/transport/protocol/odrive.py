@@ -33,8 +33,7 @@ VELOCITY_MAX = 32.767 * math.tau
 TORQUE_MAX = 32.767
 POSITION_MAX = 16384 * math.tau
 """Turns beyond this leave a float32 less than a thousandth of a turn."""
-
-
+FLOAT32_MAX = 3.4028234663852886e38
 MEASURABLE = 1e9
 """A number beyond this is not a measurement; scaled by a gear it could overflow a float32."""
 
@@ -72,14 +71,16 @@ def ask(node: int, command: int) -> BusFrame:
 
 
 def floats(node: int, command: int, *values: float) -> BusFrame:
-    """A message of float32. Raises `ValueError` for what is not finite."""
-    if not all(map(math.isfinite, values)):
-        raise ValueError(f"not finite: {values}")
+    """A message of float32. Raises `ValueError` for what is not finite, or beyond a float32."""
+    if not all(abs(value) <= FLOAT32_MAX for value in values):
+        raise ValueError(f"not finite, or no float32: {values}")
     return frame(node, command, struct.pack(f"<{len(values)}f", *values))
 
 
 def words(node: int, command: int, *values: int) -> BusFrame:
-    """A message of u32: states, modes."""
+    """A message of u32: states, modes. Raises `ValueError` for what is none."""
+    if not all(0 <= value <= 0xFFFF_FFFF for value in values):
+        raise ValueError(f"not u32: {values}")
     return frame(node, command, struct.pack(f"<{len(values)}I", *values))
 
 
