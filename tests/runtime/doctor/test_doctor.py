@@ -204,3 +204,24 @@ def test_a_damaged_plan_and_an_absent_robot_fail_with_a_fix(plans: Path, tmp_pat
     assert "build them" in outcome.stdout
     assert neon_edge("doctor", "--robot", "nobody").returncode == 1
     assert neon_edge("doctor", "--motors").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("channel", "outcome", "told"),
+    [
+        ("slcan:/dev/ttyACM0", "ok", "/dev/ttyACM0 is there"),
+        ("slcan:/dev/ttyACM0@115200", "ok", "/dev/ttyACM0 is there"),
+        ("slcan:/dev/ttyACM7", "failed", "there is no /dev/ttyACM7"),
+        ("pcan:PCAN_USBBUS1", "ok", "python-can's pcan, channel PCAN_USBBUS1"),
+        ("slcn:/dev/ttyACM0", "failed", "has no interface 'slcn'"),
+    ],
+)
+def test_adapters_of_python_can_are_no_kernel_interfaces(
+    files: Files, channel: str, outcome: str, told: str
+) -> None:
+    files.put("/dev/ttyACM0", "")
+    robot = with_bus(msgspec.structs.replace(CAN, channel=channel))
+    (found,) = wires.buses(robot, files.machine)
+    assert (found.name, found.outcome) == (f"bus {CAN.name}", outcome)
+    assert told in found.found
+    assert outcome == "ok" or found.fix
