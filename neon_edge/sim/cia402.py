@@ -120,15 +120,20 @@ class EmulatedCia402(EmulatedMotor):
         where, payload = frame.arbitration_id, frame.payload
         if where == canopen.NMT and len(payload) == 2 and payload[1] in (0, self.node):
             self._manage(payload[0])
-        elif where == canopen.SYNC and self.operational:
+        elif where == canopen.SYNC and self.operational and not payload:
             said += self._answer_sync()
-        elif where == canopen.HEARTBEAT + (self._objects[Entry.CONSUMER_HEARTBEAT] >> 16 & 0x7F):
+        elif where == self._watched and len(payload) == 1:
             self._beat_ns = now_ns
         elif where == canopen.COMMAND_PDO + self.node and self.operational and len(payload) == 8:
             self._command(*canopen.decode_command(payload))
         elif where == canopen.TO_DRIVE + self.node and len(payload) == 8:
             said.append(self._answer_sdo(payload))
         return said
+
+    @property
+    def _watched(self) -> int:
+        """Whose heartbeat it listens for."""
+        return canopen.HEARTBEAT + (self._objects[Entry.CONSUMER_HEARTBEAT] >> 16 & 0x7F)
 
     def _manage(self, command: int) -> None:
         if command == canopen.RESET:

@@ -72,7 +72,8 @@ class EmulatedMoteus(EmulatedMotor):
         """What it replies to a frame; nothing where it is not meant or makes no sense."""
         self.dynamics.advance(now_ns)
         self.watch(now_ns)
-        if frame.remote or frame.arbitration_id & 0x7F != self._id:
+        # What stands above 16 bits is the prefix of another network: ours is 0.
+        if frame.remote or frame.arbitration_id & ~0xFF00 != self._id:
             return []
         source = frame.arbitration_id >> 8
         if source & 0x7F == self._id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -61,11 +62,15 @@ class CanExchange:
         answers: dict[int, Answer],
     ) -> None:
         for place in range(len(self.joints)):
-            if place not in answers:
+            if place in answers:
+                continue
+            answer = None
+            # What cannot be decoded is nobody's answer.
+            with contextlib.suppress(ValueError):
                 answer = understand(place, frame)
-                if answer is not None:
-                    answers[place] = answer
-                    return
+            if answer is not None:
+                answers[place] = answer
+                return
 
     def settle(self, frames: int) -> None:
         """Let the answers to as many frames go by: the echo of a write is no proof."""

@@ -22,6 +22,7 @@ from neon_edge.types import BusFrame
 
 CONSOLE_TRIES = 20
 MEASURABLE = 1e9
+HIGHEST_MODE = 0xFF
 _STATE = (Register.POSITION, Register.VELOCITY, Register.TORQUE)
 
 
@@ -153,6 +154,8 @@ class MoteusDialect:
         turns, speed, torque = (values[register] for register in _STATE)
         # NaN: the controller itself does not know. Anything huge is no measurement either.
         if not all(abs(value) <= MEASURABLE for value in (turns, speed, torque)):
+            return False
+        if not 0 <= values[Register.MODE] <= HIGHEST_MODE:
             return False
         self.measured[place] = (turns * math.tau, speed * math.tau, torque)
         mode = int(values[Register.MODE])

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.moteus_dialect import MoteusDialect
 from neon_edge.transport.protocol import moteus
 from neon_edge.transport.protocol.moteus import Mode, Register
 from neon_edge.transport.protocol.socketcan import FD_LENGTHS
+from neon_edge.types import BusFrame
+from tests.transport.families import robot_of
+from tests.transport.inline import InlineRig, inline_robot
 
 motors = st.integers(1, 127)
 GOOD: tuple[float, ...] = (0.5, 1.0, 2.0, 0.5, 0.25, 3.0, 0.1)
 """Position, velocity, torque, both scales, most torque, time-out."""
 
 
-def command(motor: int, values: tuple[float, ...]) -> moteus.BusFrame:
+def command(motor: int, values: tuple[float, ...]) -> BusFrame:
     position, velocity, torque, kp, kd, most, timeout_s = values
     return moteus.command(motor, (position, velocity, torque), (kp, kd), most, timeout_s)
 
@@ -146,3 +152,30 @@ def test_no_controller_has_such_an_id_and_no_frame_such_a_length() -> None:
         moteus.query(128)
     with pytest.raises(ValueError, match="fit a frame"):
         moteus.frame(1, bytes(65))
+
+
+@pytest.mark.parametrize("mode", [math.nan, -1.0, 4096.0])
+def test_a_mode_that_no_controller_has_is_no_state(mode: float) -> None:
+    with inline_robot(robot_of("moteus")) as inline:
+        robot = inline.robot
+        robot.enable()
+        before = robot.read().received_ns.copy()
+        inline.clock.advance_ns(1)
+        registers = [(r, moteus.INT32, 0.0) for r in (Register.POSITION, 2, 3)]
+        body = moteus.reply([(Register.MODE, moteus.INT32, mode), *registers])
+        inline.buses["line"]._waiting.append(moteus.frame(0x100, body))
+        assert (robot.read().received_ns == before).all()
+
+
+def test_a_garbled_answer_at_bring_up_is_no_answer() -> None:
+    rig = InlineRig(robot_of("moteus"))
+    exchange = CanExchange(rig.bus, rig.config.joints, rig.clock)
+    dialect = MoteusDialect(exchange, [joint.motor for joint in rig.config.joints])  # type: ignore[misc]
+    send = rig.bus.send
+
+    def garbled(frames: Sequence[BusFrame]) -> int:
+        rig.bus._waiting.append(BusFrame(0x100, b"\x29\x00", fd=True))
+        return send(frames)
+
+    rig.bus.send = garbled  # type: ignore[method-assign]
+    assert len(dialect.positions()) == 3
