@@ -27,6 +27,8 @@ def begun(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "neon_edge", "sim", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Tests that run in the background were given a Ctrl-C that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def test_a_real_robots_motors_are_emulated_and_suffer_what_is_asked_for(tmp_path
     faults = tmp_path / "faults.toml"
     faults.write_text('seed = 1\n[[wire]]\nway = "replies"\ndrop = 1.0\n')
     for words, heard in (((), True), (("--faults", str(faults)), False)):
-        sim = begun("--robot", str(file), "--seconds", "2", *words)
+        sim = begun("--robot", str(file), "--seconds", "60", *words)
         assert sim.stdout is not None
         name, channel, joints, _ = sim.stdout.readline().split()
         assert (name, joints) == ("line", "3")
@@ -59,9 +61,16 @@ def test_a_real_robots_motors_are_emulated_and_suffer_what_is_asked_for(tmp_path
         bus.send([odrive.ask(1, odrive.Command.HEARTBEAT)])
         assert bool(bus.receive_until(CLOCK.now_ns() + 300_000_000)) is heard
         bus.close()
+        sim.send_signal(signal.SIGINT)
         _, err = sim.communicate(timeout=30)
         assert sim.returncode == 0
         assert "Ctrl-C ends" in err
+
+
+def test_it_ends_when_its_time_is_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_robot(tmp_path / "r.toml", robot_of("feetech"))
+    assert main(["sim", "--robot", str(file), "--seconds", "0.2"]) == 0
+    assert capsys.readouterr().out.split()[2:] == ["3", "joints"]
 
 
 def test_faults_that_make_no_sense_are_refused(
