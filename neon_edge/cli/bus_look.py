@@ -16,11 +16,12 @@ def ping(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
     """Bring-up, and where every joint stands."""
     warn_before(robot, "finding the motors")
     with open_robot(robot, clock) as opened:
-        pose = opened.measure()
-    for joint, position in zip(robot.joints, pose.tolist(), strict=True):
+        pose, told = opened.measure(), opened.counters.told
+    for joint, position, says in zip(robot.joints, pose.tolist(), told, strict=True):
         family, watchdog = joint.motor.__struct_config__.tag, joint.motor.watchdog_ms
         watched = f"watchdog {watchdog} ms tripped" if watchdog else "no watchdog"
-        print(f"{joint.name:<24}{family} {joint.motor.id:<6}{position:>9.4f} rad   {watched}")
+        where = f"{joint.name:<24}{family} {joint.motor.id:<6}{position:>9.4f} rad"
+        print(f"{where}   {watched}   {says}".rstrip())
     return 0
 
 

@@ -23,10 +23,18 @@ RELATIVE = 1e-4
 class CanExchange:
     """A bus and the joints on it. Places are the joints' in that list."""
 
-    def __init__(self, bus: Bus, joints: Sequence[Joint], clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        joints: Sequence[Joint],
+        clock: Clock,
+        note: Callable[[int, str], None] = lambda place, words: None,
+    ) -> None:
         self.bus = bus
         self.joints = joints
         self.clock = clock
+        self.note = note
+        """Told what the motor at a place says of itself."""
 
     def ask(
         self,

@@ -16,6 +16,7 @@ from neon_edge.config import MoteusMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import TRIES, CanExchange
+from neon_edge.transport.identity import identify_moteus
 from neon_edge.transport.protocol import moteus
 from neon_edge.transport.protocol.moteus import Mode, Parsed, Register
 from neon_edge.types import BusFrame
@@ -57,6 +58,7 @@ class MoteusDialect:
     def set_up(self) -> None:
         """Every controller answers, stopped, with the gains that the robot file says."""
         self.disable()
+        identify_moteus(self._exchange, self._motors)
         for place, motor in enumerate(self._motors):
             for key, stated in (("kp", motor.kp_max), ("kd", motor.kd_max)):
                 found = self._configured(place, f"servo.pid_position.{key}") / math.tau

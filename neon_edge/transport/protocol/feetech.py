@@ -24,11 +24,15 @@ FAULTS = {1: "voltage", 2: "angle", 4: "overheat", 8: "overcurrent", 32: "overlo
 """The bits of a status packet's error byte."""
 
 # EEPROM: written only with LOCK at 0.
+FIRMWARE = 0
+"""Major, then minor: two bytes."""
 MODEL = 3
 ID = 5
 RETURN_DELAY = 7
 ANGLE_LIMITS = 9
 """Minimum, then maximum: two words."""
+STS_MODE = 33
+"""0 position, 1 wheel, 2 PWM, 3 steps."""
 EEPROM_END = 40
 TORQUE_ENABLE = 40
 GOAL_POSITION = 42
