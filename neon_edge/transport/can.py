@@ -55,14 +55,24 @@ class Received(NamedTuple):
 class CanSocket:
     """A bound CAN socket, or its Unix twin."""
 
-    def __init__(self, name: str, channel: str, connection: socket.socket, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        channel: str,
+        connection: socket.socket,
+        clock: Clock,
+        *,
+        fd: bool = False,
+    ) -> None:
         self.name = name
+        self.fd = fd
+        """Whether frames on it may be flexible ones."""
         self.counters = BusCounters()
         self.tap: Tap | None = None
         self._channel = channel
         self._socket = connection
         self._clock = clock
-        self._incoming = Incoming()
+        self._incoming = Incoming(fd=fd)
 
     def send(self, frames: Sequence[BusFrame]) -> int:
         """Send in order; stop at the first frame that the queue refuses for 2 ms."""
@@ -105,7 +115,7 @@ class CanSocket:
                 break
             sent += 1
         if self.tap is not None:
-            self.tap(self.name, True, block.frames[:sent].tobytes())
+            self._tell_block(self.tap, block, sent)
         self.counters.frames_sent += sent
         return sent
 
@@ -128,8 +138,10 @@ class CanSocket:
         self.counters.frames_received += count
         words = incoming.exactly(heads, count)
         if words is not None:
-            if self.tap is not None:
+            if self.tap is not None and not self.fd:
                 self.tap(self.name, False, incoming.classic(count))
+            elif self.fd:
+                self._tell(count)
             return Received(words, incoming.frames[:0], over=True)
         self._tell(count)
         plain = incoming.plain(count)
@@ -137,6 +149,14 @@ class CanSocket:
             # Nothing of these is anyone's state, but the bus may be telling of its errors.
             self._sort(incoming.raw(place), [])
         return Received(None, incoming.frames[:count][plain], over=count < CAPACITY)
+
+    def _tell_block(self, tap: Tap, block: Outgoing, sent: int) -> None:
+        # Flexible frames are told one by one: `Tap` has several at once of classic ones only.
+        if not block.fd:
+            tap(self.name, True, block.frames[:sent].tobytes())
+            return
+        for place in range(sent):
+            tap(self.name, True, block.raw(place))
 
     def _tell(self, count: int) -> None:
         if self.tap is not None:
@@ -206,7 +226,7 @@ def open_can(config: CanBus, clock: Clock) -> CanSocket:
             _how_to_bring_up(config),
         ) from failure
     connection.setblocking(False)
-    return CanSocket(config.name, config.channel, connection, clock)
+    return CanSocket(config.name, config.channel, connection, clock, fd=config.fd)
 
 
 def _how_to_bring_up(config: CanBus) -> str:

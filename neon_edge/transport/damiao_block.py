@@ -8,17 +8,14 @@ import numpy as np
 
 from neon_edge.clock import Clock
 from neon_edge.transport.can import CanSocket
-from neon_edge.transport.can_block import (
-    HIGHEST_STANDARD,
-    Frames,
-    Outgoing,
-    heads_of,
-)
+from neon_edge.transport.can_block import Frames, Outgoing, heads_of
 from neon_edge.transport.can_chain import UNKNOWN_FAULT, CanChain
 from neon_edge.transport.chain import JointCounters, Placed, Places
 from neon_edge.transport.damiao_dialect import DamiaoDialect
+from neon_edge.transport.flexible import FlexibleBus
 from neon_edge.transport.protocol.damiao import Condition
 from neon_edge.transport.protocol.damiao_batch import ALL_BUT_POSITION, CONDITION, CommandBatch
+from neon_edge.transport.protocol.socketcan import HIGHEST_STANDARD
 from neon_edge.types import JointCommand, JointState
 
 
@@ -33,11 +30,12 @@ class DamiaoBlockChain(CanChain):
         clock: Clock,
         dialect: DamiaoDialect,
     ) -> None:
-        super().__init__(bus, placed, counters, clock, dialect)
+        wire = FlexibleBus(bus) if bus.fd else bus
+        super().__init__(wire, placed, counters, clock, dialect)
         self._socket = bus
         self._batch: CommandBatch = dialect.batch
         motors = dialect.motors
-        self._outgoing = Outgoing([motor.id for motor in motors])
+        self._outgoing = Outgoing([motor.id for motor in motors], fd=bus.fd)
         self._place: Places = np.full(HIGHEST_STANDARD + 1, -1, np.intp)
         self._place[[motor.feedback_id for motor in motors]] = range(len(motors))
         self._heads = heads_of([motor.feedback_id for motor in motors])

@@ -48,7 +48,7 @@ def make_chain(
 
     exchange = CanExchange(wire, [p.joint for p in placed], clock, note)
     dialect = _dialect(config, exchange, placed, rate_hz)
-    return _block_chain(wire, placed, counters, clock, dialect) or CanChain(
+    return _block_chain(bus, placed, counters, clock, dialect) or CanChain(
         wire, placed, counters, clock, dialect
     )
 

@@ -132,7 +132,8 @@ def fuzz(family: str, count: int, seed: int = 1) -> Fuzzed:
         return fuzzed
     good, replies = _examples(fuzzed)
     if family == "damiao":
-        _block_chain(fuzzed, count, replies)
+        for fd in (False, True):
+            _block_chain(fuzzed, count, replies, fd=fd)
     for k in range(count):
         frame, answer = _drawn(fuzzed, good), _drawn(fuzzed, replies)
         with fuzzed.looking(lambda f=frame: f"to the motors {f}"):  # type: ignore[misc]
@@ -183,24 +184,24 @@ def _drawn(fuzzed: Fuzzed, good: list[BusFrame]) -> BusFrame:
     return BusFrame(number, draw.randbytes(draw.randrange(9)), extended)
 
 
-def _block_chain(fuzzed: Fuzzed, count: int, replies: list[BusFrame]) -> None:
+def _block_chain(fuzzed: Fuzzed, count: int, replies: list[BusFrame], *, fd: bool) -> None:
     """The chain that runs on SocketCAN, with the kernel's structs through a socket pair."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     before, fuzzed.chain = (
         fuzzed.chain,
-        fuzzed.chain_on(CanSocket("line", "unix:fuzz", ours, fuzzed.rig.clock)),
+        fuzzed.chain_on(CanSocket("line", "unix:fuzz", ours, fuzzed.rig.clock, fd=fd)),
     )
     assert type(fuzzed.chain).__name__ == "DamiaoBlockChain"
-    for _ in range(0, count, 2):
+    for _ in range(0, count, 4):
         frames = [_drawn(fuzzed, replies) for _ in range(fuzzed.draw.randrange(1, 5))]
-        raw = [encode_frame(frame) for frame in frames]
+        raw = [_kind(frame, fd) for frame in frames]
         meant: Places = set().union(*map(TELLS["damiao"], frames))
         if fuzzed.draw.random() < 0.1:
             raw.append(_no_frame(fuzzed.draw))
         if fuzzed.draw.random() < 0.3:
             # All three as they nearly always come: the short way through.
-            raw, meant = [encode_frame(f) for f in replies[:3]], EVERYONE
+            raw, meant = [_kind(f, fd) for f in replies[:3]], EVERYONE
         for each in raw:
             theirs.send(each)
         with fuzzed.looking(lambda raw=raw: f"block {[r.hex() for r in raw]}"):  # type: ignore[misc]
@@ -208,6 +209,12 @@ def _block_chain(fuzzed: Fuzzed, count: int, replies: list[BusFrame]) -> None:
     fuzzed.chain = before
     ours.close()
     theirs.close()
+
+
+def _kind(frame: BusFrame, fd: bool) -> bytes:
+    """As it comes on an FD bus, or on a classic one. There are no flexible remote frames."""
+    flexible = fd and not frame.remote
+    return encode_frame(frame._replace(fd=flexible, bit_rate_switch=flexible))
 
 
 def _no_frame(draw: random.Random) -> bytes:

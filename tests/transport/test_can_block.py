@@ -37,12 +37,13 @@ RANGES = Ranges(12.5, 30.0, 10.0)
 class Wire:
     """A bus whose far end the test holds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fd: bool = False) -> None:
         path = folder / "can"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(str(path))
             listener.listen()
-            self.bus: CanSocket = open_can(CanBus("line", f"unix:{path}"), FakeClock())
+            config = CanBus("line", f"unix:{path}", fd=fd)
+            self.bus: CanSocket = open_can(config, FakeClock())
             self.far, _ = listener.accept()
         self.far.setblocking(False)
 
