@@ -17,13 +17,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.clock import Clock
 from neon_edge.config import CanBus
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import BusCounters, Tap
-from neon_edge.transport.can_block import CAPACITY, Frames, Incoming, Outgoing
+from neon_edge.transport.can_block import CAPACITY, Frames, Heads, Incoming, Outgoing
 from neon_edge.transport.protocol.socketcan import (
     BUS_OFF,
     ERROR_FLAG,
@@ -44,8 +43,9 @@ _FULL = (errno.ENOBUFS, errno.EAGAIN)
 class Received(NamedTuple):
     """A block of frames, overwritten by the next."""
 
-    words: npt.NDArray[np.uint64] | None
-    """The payloads as numbers, first byte highest, where just the expected frames came."""
+    words: list[int] | None
+    """The payloads as numbers, first byte highest, where just the expected frames came; in the
+    order in which they are expected."""
     frames: Frames
     """Otherwise the plain ones: classic, standard id, eight bytes."""
     over: bool
@@ -131,7 +131,7 @@ class CanSocket:
         self.counters.frames_received += len(frames)
         return frames
 
-    def receive_block(self, heads: bytes) -> Received:
+    def receive_block(self, heads: Heads) -> Received:
         """Up to `CAPACITY` frames, most cheaply where they are those of `heads`, and no others."""
         count = self._receive()
         incoming = self._incoming

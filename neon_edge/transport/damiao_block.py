@@ -56,12 +56,12 @@ class DamiaoBlockChain(CanChain):
         while not over:
             words, frames, over = self._socket.receive_block(self._heads)
             if words is not None:
-                self._hear_all(words.tolist(), state, now_ns)
+                self._hear_all(words, state, now_ns)
             elif len(frames):
                 self._hear_some(frames, state, now_ns)
 
     def _hear_all(self, words: list[int], state: JointState, now_ns: int) -> None:
-        """Every motor once and in order, as it is nearly always."""
+        """Every motor once, as it is nearly always."""
         self._position, velocity, torque = self._mounted.states(words)
         span = self._axes.span
         state.position[span], state.velocity[span] = self._position, velocity

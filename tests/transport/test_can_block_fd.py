@@ -11,6 +11,7 @@ import pytest
 
 from neon_edge.clock import FakeClock
 from neon_edge.config import CanBus
+from neon_edge.transport.can_block import heads_of
 from neon_edge.transport.can_chain import CanChain
 from neon_edge.transport.chain import JointCounters, Placed, joint_counters
 from neon_edge.transport.damiao_block import DamiaoBlockChain
@@ -18,7 +19,7 @@ from neon_edge.transport.damiao_dialect import DamiaoDialect
 from neon_edge.transport.exchange import CanExchange
 from neon_edge.transport.families import make_chain
 from neon_edge.transport.flexible import FlexibleBus
-from neon_edge.transport.protocol.socketcan import FLEXIBLE, decode_frame
+from neon_edge.transport.protocol.socketcan import FLEXIBLE, decode_frame, encode_frame
 from neon_edge.types import BusFrame, JointState, Rung
 from tests.transport.drive import command
 from tests.transport.test_can_block import ROBOT, N, Wire, answer, empty
@@ -130,3 +131,20 @@ def test_flexible_frames_are_told_one_by_one(wires: tuple[Wire, Wire]) -> None:
     chain.read(empty())
     kinds = [(sent, frame is not None and frame.fd) for sent, frame in seen]
     assert kinds == [*itertools.repeat((True, True), N), *itertools.repeat((False, True), N)]
+
+
+@pytest.mark.parametrize("fd", [False, True])
+def test_answers_that_overtake_one_another_are_put_in_order(tmp_path: Path, fd: bool) -> None:
+    wire, heads = Wire(tmp_path, fd=fd), heads_of([0x11, 0x12, 0x13])
+    for order, whole in (
+        ([2, 0, 1], True),
+        ([0, 0, 1], False),
+        ([0, 1], False),
+        ([0, 1, 4], False),
+    ):
+        for place in order:
+            frame = decode_frame(answer(place, 0.0))
+            assert frame is not None
+            wire.far.send(encode_frame(frame._replace(payload=bytes([place] * 8), fd=fd)))
+        words = wire.bus.receive_block(heads).words
+        assert words == ([0, int("01" * 8, 16), int("02" * 8, 16)] if whole else None)
