@@ -15,9 +15,10 @@ def warn_before(robot: RobotConfig, deed: str) -> None:
     print(f"warning: {deed} takes the torque off on bus {buses}: {FALLS}", file=sys.stderr)
 
 
-def warn_of_stop(robot: RobotConfig) -> None:
-    """On stderr, before a run: how its stop will end. Emulated motors hold nothing up."""
+def warn_of_run(robot: RobotConfig) -> None:
+    """On stderr, before a run: its bring-up and its stop. Emulated motors hold nothing up."""
     if robot.simulated:
         return
+    warn_before(robot, "finding the motors")
     when = "at once" if robot.stop == "relax" else f'behind its stop = "{robot.stop}"'
-    print(f"warning: when this run stops, the torque goes off {when}: {FALLS}", file=sys.stderr)
+    print(f"warning: when this run stops, the torque goes off {when}", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from neon_edge.cli.gravity import warn_of_stop
+from neon_edge.cli.gravity import warn_of_run
 from neon_edge.cli.robot_run import add_robot_arguments, robot_from, run_robot
 from neon_edge.profile.compare import draw_comparison, read_before
 from neon_edge.profile.observe import Observed
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
     check_places((options.report, options.trace))
     before = read_before(options.against) if options.against else None
     seen = Observed()
-    warn_of_stop(robot)
+    warn_of_run(robot)
     try:
         ran = run_robot(robot, options, seen.beside)
     except ChildFailed as failure:

@@ -9,6 +9,10 @@ from msgspec import Meta, Struct
 CanId = Annotated[int, Meta(ge=0, le=0x7FF)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Firmware1 = Annotated[str, Meta(pattern=r"^[0-9]*$")]
+Firmware2 = Annotated[str, Meta(pattern=r"^([0-9]+\.[0-9]+)?$")]
+Firmware3 = Annotated[str, Meta(pattern=r"^([0-9]+\.[0-9]+\.[0-9]+)?$")]
+FirmwareHex = Annotated[str, Meta(pattern=r"^(0x[0-9a-f]+)?$")]
 
 
 class DamiaoMotor(
@@ -53,7 +57,7 @@ class DynamixelMotor(
     """Register 10 as the servo holds it: bit 0 turns its sense, and `sign` and `offset` with it."""
     homing_offset: Annotated[int, Meta(ge=-1044479, le=1044479)] = 0
     """Counts in register 20 as the servo holds them: they move its zero, and `offset` with it."""
-    firmware: str = ""
+    firmware: Firmware1 = ""
     """What it must say, as "45"; empty takes any that is new enough for what is asked of it."""
 
 
@@ -72,7 +76,7 @@ class FeetechMotor(
     """N·m at the supply voltage (STS3215 at 12 V: 30 kg·cm)."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=0)] = 0
     """There is none: a servo whose host has died holds its last goal."""
-    firmware: str = ""
+    firmware: Firmware2 = ""
     """What it must say, as "3.10"; empty takes any."""
 
 
@@ -102,7 +106,7 @@ class OdriveMotor(
     """Turns of the rotor for one of the joint."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=5000)] = 100
     """axis0.config.watchdog_timeout as it was set over USB; 0 where it is not enabled."""
-    firmware: str = ""
+    firmware: Firmware3 = ""
     """What it must say, as "0.6.11"; empty takes any."""
 
 
@@ -118,7 +122,7 @@ class MoteusMotor(
     """N·m·s/rad: servo.pid_position.kd as configured, over 2π."""
     watchdog_ms: Annotated[int, Meta(ge=10, le=5000)] = 100
     """Silence after which it times out. Sent with every command."""
-    firmware: str = ""
+    firmware: FirmwareHex = ""
     """What register 0x101 must hold, as "0x10600"; empty takes any."""
 
 
@@ -136,7 +140,7 @@ class Cia402Motor(
     """Consumer heartbeat time (object 1016); 0 leaves it off."""
     encoder_counts: Annotated[int, Meta(ge=0)] = 0
     """Increments for one turn of the motor that object 608F must tell; 0 takes any."""
-    firmware: str = ""
+    firmware: FirmwareHex = ""
     """The revision that object 1018:03 must tell, as "0x10002"; empty takes any."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from neon_edge.clock import FakeClock
-from neon_edge.config import RobotConfig, SerialBus
+from neon_edge.config import RobotConfig, SerialBus, load_robot
 from neon_edge.errors import ConfigWrong
 from neon_edge.sim.body import Body
 from neon_edge.sim.cia402 import EmulatedCia402
@@ -19,6 +20,7 @@ from neon_edge.transport import open_robot
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol import feetech, odrive
 from neon_edge.transport.protocol.canopen import Entry
+from tests.cli.live import write_robot
 from tests.transport.families import robot_of
 from tests.transport.inline import Inline, inline_buses, inline_robot
 
@@ -194,3 +196,16 @@ def test_a_drive_need_not_tell_what_nobody_counts_on() -> None:
     with inline_buses(body, clock), open_robot(robot, clock) as opened:
         told = opened.counters.told[0]
     assert told == "vendor 0xed6e, product 0x402, revision tells no firmware"
+
+
+@pytest.mark.parametrize(
+    ("family", "firmware"),
+    [("dynamixel", "v45"), ("feetech", "3"), ("odrive", "0.6"), ("moteus", "1.6"), ("cia402", "2")],
+)
+def test_a_firmware_that_no_motor_can_say_is_refused_in_the_file(
+    family: str, firmware: str, tmp_path: Path
+) -> None:
+    file = write_robot(tmp_path / "r.toml", stated(family, firmware=firmware))
+    with pytest.raises(ConfigWrong, match="firmware"):
+        load_robot(str(file))
+    load_robot(str(write_robot(file, stated(family, firmware=FIRMWARE[family][0]))))

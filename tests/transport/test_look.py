@@ -114,7 +114,17 @@ def test_python_can_reads_the_lines(frame: BusFrame, at_ns: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "12#00", "123", "123#0", "123#00112233445566778899", "#11", "FFF#00", "FFFFFFFF#11"],
+    [
+        "",
+        "12#00",
+        "123",
+        "123#0",
+        "123#00112233445566778899",
+        "#11",
+        "FFF#00",
+        "FFFFFFFF#11",
+        "123##1R",
+    ],
 )
 def test_what_is_no_frame_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"frame|not|beyond"):

@@ -42,6 +42,8 @@ def frame(text: str) -> BusFrame:
     if number > (HIGHEST_EXTENDED if extended else HIGHEST_STANDARD):
         raise ValueError(f"id {digits} is beyond {'29' if extended else '11'} bits")
     if rest.startswith("R"):
+        if mark is not None:
+            raise ValueError(f"{text!r}: there are no remote frames in CAN FD")
         return BusFrame(number, b"", extended, remote=True)
     payload = bytes.fromhex(rest)
     if mark is None:
