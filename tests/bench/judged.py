@@ -22,7 +22,7 @@ def judged(
 ) -> int:
     """Print; 1 where a bar was missed."""
     if as_json:
-        print(json.dumps({**figures, "missed": list(missed)}))
+        print(json.dumps({**figures, "bars_missed": list(missed)}))
     else:
         print("\n".join(table))
     for line in missed:

@@ -19,7 +19,7 @@ def test_a_miss_is_told_and_is_the_exit_code(
     assert (out, err) == ("a\nb\n", "".join(f"missed: {line}\n" for line in missed))
     assert judged({"ratio": 2.0}, ["a", "b"], missed, True) == code
     out, _ = capsys.readouterr()
-    assert json.loads(out) == {"ratio": 2.0, "missed": missed}
+    assert json.loads(out) == {"ratio": 2.0, "bars_missed": missed}
 
 
 def test_json_is_a_flag_of_all() -> None:
