@@ -6,9 +6,10 @@ import argparse
 
 from neon_edge.cli.gravity import warn_before
 from neon_edge.clock import Clock
-from neon_edge.config import RobotConfig
+from neon_edge.config import CanBus, RobotConfig
 from neon_edge.errors import UsageWrong
 from neon_edge.transport import open_bus, open_robot
+from neon_edge.transport.flexible import FlexibleBus
 from neon_edge.transport.scan import COMMANDING, QUESTIONS, refuse_misplaced, scan
 
 
@@ -27,13 +28,15 @@ def ping(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
 
 def scan_bus(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
     """Ask every id of the bus's family."""
-    family = _family(robot, options)
-    refuse_misplaced(robot.buses[0], family)
+    config, family = robot.buses[0], _family(robot, options)
+    refuse_misplaced(config, family)
     if family in COMMANDING:
         warn_before(robot, f"a {family} scan, whose only question is LOCK,")
-    bus = open_bus(robot.buses[0], clock)
+    bus = open_bus(config, clock)
+    # On an FD bus motors listen for FD frames, as bring-up sends them.
+    wire = FlexibleBus(bus) if isinstance(config, CanBus) and config.fd else bus
     try:
-        for found in scan(bus, family, clock):
+        for found in scan(wire, family, clock):
             print(f"{family} {found.id:<6}{found.says}")
     finally:
         bus.close()

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import can
 import msgspec
 import pytest
 
+from neon_edge.cli import bus_look
 from neon_edge.cli.main import main
 from neon_edge.clock import MonotonicClock
 from neon_edge.config import CanBus, RobotConfig, SerialBus, UdpBase
@@ -25,6 +27,7 @@ from neon_edge.types import BusFrame
 from tests.cli.live import write_robot
 from tests.conftest import ROOT
 from tests.transport.families import robot_of
+from tests.transport.inline import InlineRig
 
 CLOCK = MonotonicClock()
 
@@ -80,6 +83,19 @@ def test_scan_finds_everyone(family: str, rig_of: Make, capsys: pytest.CaptureFi
     assert [line.split()[:2] for line in out.splitlines()] == [[family, str(k)] for k in (1, 2, 3)]
     # The only question of a Unitree motor is a command.
     assert ("takes the torque off" in err) == (family == "unitree")
+
+
+def test_an_fd_bus_is_scanned_with_fd_frames(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = msgspec.structs.replace(robot_of("damiao"), buses=[CanBus("line", "sim", fd=True)])
+    rig, heard = InlineRig(robot), list[BusFrame]()
+    send = rig.bus.send
+    rig.bus.send = lambda frames: (heard.extend(frames), send(frames))[1]  # type: ignore[method-assign]
+    monkeypatch.setattr(bus_look, "open_bus", lambda config, clock: rig.bus)
+    assert bus_look.scan_bus(robot, Namespace(what=[]), rig.clock) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert all(frame.fd and frame.bit_rate_switch for frame in heard)
 
 
 def test_what_cannot_be_scanned_is_refused(
