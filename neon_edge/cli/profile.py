@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from neon_edge.cli.gravity import warn_of_run
 from neon_edge.cli.robot_run import add_robot_arguments, robot_from, run_robot
 from neon_edge.errors import UsageWrong
 from neon_edge.profile.compare import Before, percent, read_before
@@ -39,6 +40,7 @@ def main(options: argparse.Namespace) -> int:
     check_places((options.report, options.trace))
     before, allowed = _before(options), percent(options.worse_than)
     seen = Observed()
+    warn_of_run(robot)
     try:
         ran = run_robot(robot, options, seen.beside)
     except ChildFailed as failure:

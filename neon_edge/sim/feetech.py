@@ -13,6 +13,7 @@ from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import BROADCAST, Instruction, Packet, Stream
 
 FACTORY_RETURN_DELAY = 250
+FIRMWARE = "3.10"
 OVERHEAT = 4
 RANGE_ERROR = 2
 """The angle bit: what a servo says to a goal out of its limits."""
@@ -31,6 +32,8 @@ class EmulatedFeetech(EmulatedMotor):
         self._gains = (joint.kp, joint.kd)
         self._effort = float(dynamics.effort[axis])
         self.table = bytearray(feetech.TABLE_BYTES)
+        major, minor = (int(part) for part in (motor.firmware or FIRMWARE).split("."))
+        self.table[feetech.FIRMWARE : feetech.FIRMWARE + 2] = bytes((major, minor))
         self._put(feetech.MODEL, motor.model)
         self.table[feetech.ID] = motor.id
         self.table[feetech.RETURN_DELAY] = FACTORY_RETURN_DELAY

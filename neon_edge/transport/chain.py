@@ -29,6 +29,8 @@ class JointCounters:
     """Requests that were not answered by the next tick's."""
     faults: UInt8
     """The family's own code for what is wrong with the motor now; 0 for nothing."""
+    told: list[str]
+    """What each motor said of itself at bring-up: model and firmware, where it can."""
 
 
 def joint_counters(joints: int) -> JointCounters:
@@ -38,6 +40,7 @@ def joint_counters(joints: int) -> JointCounters:
         np.zeros(joints, np.int64),
         np.zeros(joints, np.int64),
         np.zeros(joints, np.uint8),
+        [""] * joints,
     )
 
 

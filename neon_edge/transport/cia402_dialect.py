@@ -16,6 +16,7 @@ from neon_edge.config import Cia402Motor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.identity import identify_cia402
 from neon_edge.transport.protocol import canopen
 from neon_edge.transport.protocol.canopen import Entry, Sdo, State
 from neon_edge.types import BusFrame
@@ -62,6 +63,7 @@ class Cia402Dialect:
         for place, rated in enumerate(self._get(Entry.RATED_TORQUE, 4)):
             stated = self._motors[place].rated_torque
             self._exchange.compare(place, "rated torque (N·m)", stated, rated / 1e3)
+        identify_cia402(self._exchange, self._motors)
         for entry, size, value in (
             (Entry.CONTROL, 2, canopen.DISABLE_VOLTAGE),
             (Entry.MODE, 1, canopen.CYCLIC_POSITION),

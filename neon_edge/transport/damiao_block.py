@@ -8,17 +8,14 @@ import numpy as np
 
 from neon_edge.clock import Clock
 from neon_edge.transport.can import CanSocket
-from neon_edge.transport.can_block import (
-    HIGHEST_STANDARD,
-    Frames,
-    Outgoing,
-    heads_of,
-)
+from neon_edge.transport.can_block import Frames, Outgoing, heads_of
 from neon_edge.transport.can_chain import UNKNOWN_FAULT, CanChain
 from neon_edge.transport.chain import JointCounters, Placed, Places
 from neon_edge.transport.damiao_dialect import DamiaoDialect
+from neon_edge.transport.flexible import FlexibleBus
 from neon_edge.transport.protocol.damiao import Condition
 from neon_edge.transport.protocol.damiao_batch import ALL_BUT_POSITION, CONDITION, CommandBatch
+from neon_edge.transport.protocol.socketcan import HIGHEST_STANDARD
 from neon_edge.types import JointCommand, JointState
 
 
@@ -33,11 +30,12 @@ class DamiaoBlockChain(CanChain):
         clock: Clock,
         dialect: DamiaoDialect,
     ) -> None:
-        super().__init__(bus, placed, counters, clock, dialect)
+        wire = FlexibleBus(bus) if bus.fd else bus
+        super().__init__(wire, placed, counters, clock, dialect)
         self._socket = bus
         self._batch: CommandBatch = dialect.batch
         motors = dialect.motors
-        self._outgoing = Outgoing([motor.id for motor in motors])
+        self._outgoing = Outgoing([motor.id for motor in motors], fd=bus.fd)
         self._place: Places = np.full(HIGHEST_STANDARD + 1, -1, np.intp)
         self._place[[motor.feedback_id for motor in motors]] = range(len(motors))
         self._heads = heads_of([motor.feedback_id for motor in motors])
@@ -58,12 +56,12 @@ class DamiaoBlockChain(CanChain):
         while not over:
             words, frames, over = self._socket.receive_block(self._heads)
             if words is not None:
-                self._hear_all(words.tolist(), state, now_ns)
+                self._hear_all(words, state, now_ns)
             elif len(frames):
                 self._hear_some(frames, state, now_ns)
 
     def _hear_all(self, words: list[int], state: JointState, now_ns: int) -> None:
-        """Every motor once and in order, as it is nearly always."""
+        """Every motor once, as it is nearly always."""
         self._position, velocity, torque = self._mounted.states(words)
         span = self._axes.span
         state.position[span], state.velocity[span] = self._position, velocity

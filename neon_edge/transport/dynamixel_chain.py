@@ -51,7 +51,7 @@ class DynamixelChain:
         self._counters = counters
         self._servos = [Servo(p.joint, motor) for p, motor in zip(placed, motors, strict=True)]
         self._parser = StreamParser()
-        self._setup = DynamixelSetup(bus, self._parser, clock)
+        self._setup = DynamixelSetup(bus, self._parser, clock, fast=fast)
         self._axes = Axes(placed)
         self._ids = [servo.motor.id for servo in self._servos]
         self._place = {servo: k for k, servo in enumerate(self._ids)}
@@ -72,8 +72,8 @@ class DynamixelChain:
 
     def set_up(self) -> None:
         """Find every servo, compare it with the robot file, arm its watchdog."""
-        for servo in self._servos:
-            self._setup.identify(servo)
+        for place, servo in zip(self._axes.places, self._servos, strict=True):
+            self._counters.told[place] = self._setup.identify(servo)
             self._setup.bound_effort(servo)
             self._setup.arm_watchdog(servo)
 

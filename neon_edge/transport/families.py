@@ -42,9 +42,13 @@ def make_chain(
     if isinstance(config, SerialBus):
         return _serial_chain(config, bus, placed, counters, clock, rate_hz)
     wire = FlexibleBus(bus) if config.fd else bus
-    exchange = CanExchange(wire, [p.joint for p in placed], clock)
+
+    def note(place: int, words: str) -> None:
+        counters.told[placed[place].place] = words
+
+    exchange = CanExchange(wire, [p.joint for p in placed], clock, note)
     dialect = _dialect(config, exchange, placed, rate_hz)
-    return _block_chain(wire, placed, counters, clock, dialect) or CanChain(
+    return _block_chain(bus, placed, counters, clock, dialect) or CanChain(
         wire, placed, counters, clock, dialect
     )
 

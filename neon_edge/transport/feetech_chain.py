@@ -17,6 +17,7 @@ from neon_edge.config import FeetechMotor
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
+from neon_edge.transport.identity import check_firmware
 from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import Packet, Stream
 from neon_edge.transport.turns import TurnLine, line_ns
@@ -69,6 +70,7 @@ class FeetechChain:
                 placed, "model number", motor.model, self._get(placed, feetech.MODEL)
             )
             self._put(placed, feetech.TORQUE_ENABLE, b"\0")
+            self._identify(placed, motor)
             # EEPROM wears: write only what differs, and close it again.
             lock = feetech.STS_LOCK if motor.series == "sts" else feetech.SCS_LOCK
             if self._read(placed, feetech.RETURN_DELAY, 1) != b"\0":
@@ -79,6 +81,15 @@ class FeetechChain:
             if motor.series == "sts":
                 share = self._torque_share(placed, motor)
                 self._put(placed, feetech.TORQUE_LIMIT, feetech.pack_word(share, self._order))
+
+    def _identify(self, placed: Placed, motor: FeetechMotor) -> None:
+        firmware = ".".join(map(str, self._read(placed, feetech.FIRMWARE, 2)))
+        check_firmware(placed.joint, self._line.bus.name, motor.firmware, firmware)
+        self._counters.told[placed.place] = f"model {motor.model}, firmware {firmware}"
+        # In wheel mode a goal position is a speed; an SCS servo has no such register.
+        if motor.series == "sts":
+            mode = self._read(placed, feetech.STS_MODE, 1)[0]
+            self._line.compare(placed, "operating mode (33), position control", 0, mode)
 
     def _torque_share(self, placed: Placed, motor: FeetechMotor) -> int:
         share = math.floor(placed.joint.effort / motor.stall_torque * 1000)

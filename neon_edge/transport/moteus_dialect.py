@@ -16,12 +16,14 @@ from neon_edge.config import MoteusMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import TRIES, CanExchange
+from neon_edge.transport.identity import identify_moteus
 from neon_edge.transport.protocol import moteus
 from neon_edge.transport.protocol.moteus import Mode, Parsed, Register
 from neon_edge.types import BusFrame
 
 CONSOLE_TRIES = 20
 MEASURABLE = 1e9
+HIGHEST_MODE = 0xFF
 _STATE = (Register.POSITION, Register.VELOCITY, Register.TORQUE)
 
 
@@ -56,6 +58,7 @@ class MoteusDialect:
     def set_up(self) -> None:
         """Every controller answers, stopped, with the gains that the robot file says."""
         self.disable()
+        identify_moteus(self._exchange, self._motors)
         for place, motor in enumerate(self._motors):
             for key, stated in (("kp", motor.kp_max), ("kd", motor.kd_max)):
                 found = self._configured(place, f"servo.pid_position.{key}") / math.tau
@@ -153,6 +156,8 @@ class MoteusDialect:
         turns, speed, torque = (values[register] for register in _STATE)
         # NaN: the controller itself does not know. Anything huge is no measurement either.
         if not all(abs(value) <= MEASURABLE for value in (turns, speed, torque)):
+            return False
+        if not 0 <= values[Register.MODE] <= HIGHEST_MODE:
             return False
         self.measured[place] = (turns * math.tau, speed * math.tau, torque)
         mode = int(values[Register.MODE])

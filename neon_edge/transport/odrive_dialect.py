@@ -18,6 +18,7 @@ from neon_edge.errors import ConfigWrong
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.identity import identify_odrives
 from neon_edge.transport.protocol import odrive
 from neon_edge.transport.protocol.odrive import Command
 from neon_edge.types import BusFrame
@@ -63,6 +64,7 @@ class OdriveDialect:
     def set_up(self) -> None:
         """Every node answers; idle; the robot file's gains and limits set."""
         self._heartbeats()
+        identify_odrives(self._exchange, self._motors)
         # A watchdog that tripped before keeps the axis from ever closing its loop. Clearing what it
         # left gives no torque: that takes `enable`, and a person.
         self.prepare()

@@ -29,6 +29,9 @@ HOST = 0x7F
 START, STOP, PRE_OPERATIONAL, RESET = 0x01, 0x02, 0x80, 0x81
 OPERATIONAL = 0x05
 HEARTBEAT_LOST = 0x8130
+ABORTED = 0x80
+UPLOADED = 0x40
+"""The three highest bits of an SDO that answers an upload."""
 CYCLIC_POSITION = 8
 
 DISABLE_VOLTAGE, QUICK_STOP, SHUTDOWN, SWITCH_ON, ENABLE, FAULT_RESET = 0, 2, 6, 7, 15, 0x80
@@ -44,6 +47,8 @@ class Entry(IntEnum):
     DEVICE_TYPE = 0x100000
     CONSUMER_HEARTBEAT = 0x101601
     VENDOR = 0x101801
+    PRODUCT = 0x101802
+    REVISION = 0x101803
     ABORT_OPTION = 0x600700
     CONTROL = 0x604000
     STATUS = 0x604100
@@ -60,12 +65,15 @@ class Entry(IntEnum):
     INTERPOLATION_EXPONENT = 0x60C202
     TORQUE_OFFSET = 0x60B200
     ENCODER_COUNTS = 0x608F01
+    ENCODER_TURNS = 0x608F02
 
 
 SIZES = {
     Entry.DEVICE_TYPE: 4,
     Entry.CONSUMER_HEARTBEAT: 4,
     Entry.VENDOR: 4,
+    Entry.PRODUCT: 4,
+    Entry.REVISION: 4,
     Entry.ABORT_OPTION: -2,
     Entry.CONTROL: 2,
     Entry.STATUS: 2,
@@ -82,6 +90,7 @@ SIZES = {
     Entry.INTERPOLATION_EXPONENT: -1,
     Entry.TORQUE_OFFSET: -2,
     Entry.ENCODER_COUNTS: 4,
+    Entry.ENCODER_TURNS: 4,
 }
 """Bytes of each object; negative where it is signed."""
 

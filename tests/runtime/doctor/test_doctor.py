@@ -237,3 +237,24 @@ def test_a_directory_that_is_not_there_is_a_row_and_no_bug(
     assert found["disk"].outcome == "failed"
     assert "absent: No such file" in found["disk"].found
     assert found["shared memory"].outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("channel", "outcome", "told"),
+    [
+        ("slcan:/dev/ttyACM0", "ok", "/dev/ttyACM0 is there"),
+        ("slcan:/dev/ttyACM0@115200", "ok", "/dev/ttyACM0 is there"),
+        ("slcan:/dev/ttyACM7", "failed", "there is no /dev/ttyACM7"),
+        ("pcan:PCAN_USBBUS1", "ok", "python-can's pcan, channel PCAN_USBBUS1"),
+        ("slcn:/dev/ttyACM0", "failed", "has no interface 'slcn'"),
+    ],
+)
+def test_adapters_of_python_can_are_no_kernel_interfaces(
+    files: Files, channel: str, outcome: str, told: str
+) -> None:
+    files.put("/dev/ttyACM0", "")
+    robot = with_bus(msgspec.structs.replace(CAN, channel=channel))
+    (found,) = wires.buses(robot, files.machine)
+    assert (found.name, found.outcome) == (f"bus {CAN.name}", outcome)
+    assert told in found.found
+    assert outcome == "ok" or found.fix
