@@ -9,7 +9,7 @@ import numpy as np
 
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
-from neon_edge.errors import DeviceMissing, NeonEdgeError
+from neon_edge.errors import BusFailed, DeviceMissing, NeonEdgeError
 from neon_edge.transport.base import BaseLink, open_base
 from neon_edge.transport.bus import Bus, BusCounters, Tap, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
@@ -56,31 +56,55 @@ class Robot:
             np.zeros(n, np.float32),
             np.zeros(n, np.int64),
         )
+        self._living = list(zip(chains, self._places, strict=True))
+        self._lost: list[int] = []
+        self._untold: list[BusFailed] = []
+        self.ending = False
+        """While the robot is brought to its stop: what is left of it goes on without lost buses."""
 
     def read(self) -> JointState:
         """What every motor answered to the previous `write`, without waiting.
 
         `received_ns` is when the answer was taken off the bus. The arrays are overwritten by the
-        next call. Raises `BusFailed`.
+        next call. A bus that fails is left out from then on, and its failure is raised by the
+        `read` of the next tick, once; while `ending`, never.
         """
-        for chain in self._chains:
-            chain.read(self._state)
+        if self._untold and not self.ending:
+            raise self._untold.pop(0)
+        for chain, places in self._living:
+            try:
+                chain.read(self._state)
+            except BusFailed as failure:
+                self._lose(chain, places, failure)
+        if self.ending and self._lost:
+            # What cannot be commanded must not take from the others the pose that they can hold.
+            self._state.received_ns[self._lost] = self._clock.now_ns()
+            self._state.velocity[self._lost] = 0.0
         if self.base is not None:
             self.base.read(self._state)
         return self._state
+
+    def _lose(self, chain: Chain, places: list[int], failure: BusFailed) -> None:
+        self._living = [living for living in self._living if living[0] is not chain]
+        self._lost += places
+        self._untold.append(failure)
 
     def write(self, command: JointCommand) -> int:
         """Send every joint its command and ask for its state; give joint commands sent.
 
         Motors that are off (before `enable`, after DAMP or OFF where the family says so, after a
         tripped watchdog) are asked for their state and sent nothing. Raises `TypeError` for what
-        safety has not let through, `ValueError` for what fits no frame, `BusFailed`.
+        safety has not let through, `ValueError` for what fits no frame. Of a bus that fails, the
+        next `read` tells.
         """
         if type(command) is not JointCommand:
             raise TypeError("a bus carries nothing but a JointCommand")
         sent = 0
-        for chain in self._chains:
-            sent += chain.write(command)
+        for chain, places in self._living:
+            try:
+                sent += chain.write(command)
+            except BusFailed as failure:
+                self._lose(chain, places, failure)
         if self.base is not None:
             self.base.write(command)
         return sent
