@@ -22,7 +22,6 @@ BAD_COMMAND = 0x0504_0001
 VOLTAGE_ENABLED = 0x10
 QUICK_STOP_OFF = 0x20
 REMOTE = 0x200
-BOOT_UP = 0
 _MAPS = (0x1400, 0x1401, 0x1600, 0x1800, 0x1801, 0x1A00, 0x1A01)
 
 
@@ -76,11 +75,11 @@ class EmulatedCia402(EmulatedMotor):
             case _:
                 pass
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A restart: pre-operational, volatile objects back to their defaults."""
         self._power_on()
         self.release()
-        self._pending.append(canopen.heartbeat(self.node, BOOT_UP))
+        self._pending.append(canopen.heartbeat(self.node, canopen.BOOT_UP))
 
     def overheat(self, hot: bool) -> None:
         """A fault that a reset clears once it is cool."""
@@ -132,7 +131,7 @@ class EmulatedCia402(EmulatedMotor):
 
     def _manage(self, command: int) -> None:
         if command == canopen.RESET:
-            self.brown_out()
+            self.restart()
         elif command in (canopen.START, canopen.STOP, canopen.PRE_OPERATIONAL):
             self.operational = command == canopen.START
             if not self.operational:

@@ -48,7 +48,7 @@ class EmulatedMoteus(EmulatedMotor):
             self.mode = Mode.TIMEOUT
             self.release()
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A reboot: stopped."""
         self._stop()
 

@@ -70,7 +70,7 @@ class DamiaoBlockChain(CanChain):
         state.torque[span], state.received_ns[span] = torque, now_ns
         self._awaited[:] = False
         self._counters.received[span] += 1
-        self._counters.faults[span] = self._faults(words)
+        self._counters.faults[span] = self._faults(words, range(len(words)))
 
     def _hear_some(self, frames: Frames, state: JointState, now_ns: int) -> None:
         """Some motors, in any order, or one of them twice: of its answers the last counts."""
@@ -85,18 +85,28 @@ class DamiaoBlockChain(CanChain):
         state.torque[joints], state.received_ns[joints] = torque, now_ns
         self._awaited[places] = False
         np.add.at(self._counters.received, joints, 1)
-        self._counters.faults[joints] = self._faults(words)
+        self._counters.faults[joints] = self._faults(words, places.tolist())
 
-    def _faults(self, words: list[int]) -> list[int] | int:
+    def _faults(self, words: list[int], places: Sequence[int]) -> list[int] | int:
         if not self._enabled or not words:
             return 0
         # The condition is on top: where the least and the greatest are well, all are.
-        if min(words) >> CONDITION == max(words) >> CONDITION == Condition.ENABLED:
+        well = min(words) >> CONDITION == max(words) >> CONDITION == Condition.ENABLED
+        if well and not self._any_stopped:
             return 0
-        conditions = [word >> CONDITION for word in words]
-        return [0 if c == Condition.ENABLED else c or UNKNOWN_FAULT for c in conditions]
+        faults = []
+        for word, place in zip(words, places, strict=True):
+            condition = word >> CONDITION
+            if condition != Condition.ENABLED:
+                self._stopped[place] = self._any_stopped = True
+            off = bool(self._stopped[place])
+            known = 0 if condition == Condition.ENABLED else condition
+            faults.append(known or UNKNOWN_FAULT if off else 0)
+        return faults
 
     def _command(self, command: JointCommand) -> int:
+        if self._any_stopped:
+            return super()._command(command)
         told = command.kp.tobytes() + command.kd.tobytes()
         told += command.velocity.tobytes() + command.torque.tobytes()
         goals = command.position[self._axes.span].tolist()
@@ -108,7 +118,9 @@ class DamiaoBlockChain(CanChain):
             self._rests = [word & ALL_BUT_POSITION for word in words]
             self._told = told
         self._outgoing.words[:] = words
-        return self._socket.send_block(self._outgoing)
+        sent = self._socket.send_block(self._outgoing)
+        self._counters.sent[self._axes.first(sent)] += 1
+        return sent
 
     def _positions(self) -> list[float]:
         axes = self._axes

@@ -15,6 +15,7 @@ from neon_edge.transport.bus import Bus, BusCounters, Tap, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
 from neon_edge.transport.load import check_load
+from neon_edge.transport.turns import TURNS_SHARE, wait_for_any
 from neon_edge.types import Float32, JointCommand, JointState
 
 AGREE_RAD = 0.02
@@ -56,6 +57,7 @@ class Robot:
             np.zeros(n, np.float32),
             np.zeros(n, np.int64),
         )
+        self._turns_ns = round(TURNS_SHARE * 1e9 / config.rate_hz)
         self._living = list(zip(chains, self._places, strict=True))
         self._lost: list[int] = []
         self._untold: list[BusFailed] = []
@@ -92,22 +94,39 @@ class Robot:
     def write(self, command: JointCommand) -> int:
         """Send every joint its command and ask for its state; give joint commands sent.
 
-        Motors that are off (before `enable`, after DAMP or OFF where the family says so, after a
-        tripped watchdog) are asked for their state and sent nothing. Raises `TypeError` for what
-        safety has not let through, `ValueError` for what fits no frame. Of a bus that fails, the
-        next `read` tells.
+        Motors that are off (before `enable`, after DAMP or OFF where the family says so, once they
+        have gone off by themselves) are asked for their state and sent nothing else. Raises
+        `TypeError` for what safety has not let through, `ValueError` for what fits no frame. Of a
+        bus that fails, the next `read` tells.
         """
         if type(command) is not JointCommand:
             raise TypeError("a bus carries nothing but a JointCommand")
         sent = 0
+        last_ns = self._clock.now_ns() + self._turns_ns
         for chain, places in self._living:
             try:
                 sent += chain.write(command)
             except BusFailed as failure:
                 self._lose(chain, places, failure)
+        self._take_turns(last_ns)
         if self.base is not None:
             self.base.write(command)
         return sent
+
+    def _take_turns(self, last_ns: int) -> None:
+        """All lines side by side: however many are silent, the tick waits once."""
+        waiting = [(c, p, c.turns) for c, p in self._living if c.turns is not None]
+        while waiting:
+            for one in waiting[:]:
+                chain, places, line = one
+                try:
+                    if not line.step(last_ns):
+                        waiting.remove(one)
+                except BusFailed as failure:
+                    waiting.remove(one)
+                    self._lose(chain, places, failure)
+            if waiting:
+                wait_for_any([line for _, _, line in waiting], self._clock)
 
     def listen(self, tap: Tap | None) -> None:
         """From now on `tap` is told of all that passes on any bus."""

@@ -1,0 +1,64 @@
+"""One question a tick beside the states, to one servo after the other: is it still on and guarded?
+
+A servo that lost its power is limp, with its guards at what the factory gave it, and neither its
+state nor a goal that it ignores says so. The question goes out as a tick begins, when the line is
+quiet, and `write` lets the answer pass before it speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from neon_edge.clock import Clock
+from neon_edge.transport.bus import Bus
+from neon_edge.types import BusFrame
+
+LIMP = 0xFE
+"""Fault: a servo was found without the torque or the guards that it was given."""
+
+
+class Look(NamedTuple):
+    """What to ask the servo at `place`: so many bytes of its table, and what must stand there."""
+
+    place: int
+    servo: int
+    question: bytes
+    length: int
+    wanted: tuple[tuple[int, bytes], ...]
+    """Place among those bytes, and what it holds on a servo that is well."""
+    fault: int = LIMP
+
+
+class Rounds:
+    """Goes round `looks`; an answer may take `turn_ns`, question included."""
+
+    def __init__(self, bus: Bus, clock: Clock, looks: Sequence[Look], turn_ns: int) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._looks = looks
+        self._turn_ns = turn_ns
+        self._next = 0
+        self._pending: Look | None = None
+        self.quiet_ns = 0
+        """When the line is quiet again, answered or not."""
+
+    def ask(self) -> None:
+        """The next question. Nothing else may be on the line."""
+        self._pending = look = self._looks[self._next]
+        self._next = (self._next + 1) % len(self._looks)
+        self._bus.send([BusFrame(0, look.question)])
+        self.quiet_ns = self._clock.now_ns() + self._turn_ns
+
+    def answer(self, servo: int, values: bytes) -> Look | None:
+        """The question that this answers, or None where it answers another."""
+        look = self._pending
+        if look is None or (servo, len(values)) != (look.servo, look.length):
+            return None
+        self._pending = None
+        return look
+
+
+def well(look: Look, values: bytes) -> bool:
+    """Whether a servo that holds `values` is as it was armed."""
+    return all(values[at : at + len(wanted)] == wanted for at, wanted in look.wanted)
