@@ -136,6 +136,7 @@ class DynamixelChain:
         self._switch(table.BUS_WATCHDOG, [bytes((step,)) for step in steps])
         self._awaited[:] = False
         self._counters.faults[self._axes.index] = 0
+        self._rounds.forget()
         self._written_ns = self._clock.now_ns()
         self._enabled = True
 
@@ -227,6 +228,7 @@ class DynamixelChain:
     def write(self, command: JointCommand) -> int:
         """Goals and a request for states. Servos that are off are only asked, and kept off."""
         self._counters.missing[self._axes.index] += self._awaited
+        self._rounds.doubt(self._awaited)
         self._awaited[:] = True
         while not self._packets and self._clock.now_ns() < self._rounds.quiet_ns:
             self._pump(self._bus.receive_until(self._rounds.quiet_ns))

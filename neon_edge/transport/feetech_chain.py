@@ -151,6 +151,7 @@ class FeetechChain:
 
     def enable(self) -> None:
         """Goal to the pose just measured, then torque on: a servo moves to whatever goal it has."""
+        self._on = list(range(len(self._ids)))
         pose = self._axes.sign * self.measure() + self._axes.offset
         goals = self._goals(pose)
         self._line.bus.send([BusFrame(0, self._goal_packet(goals))])
@@ -160,9 +161,9 @@ class FeetechChain:
         self._line.bus.send([BusFrame(0, self._switch(b"\1"))])
         for placed in self._placed:
             self._confirm(placed, feetech.TORQUE_ENABLE, b"\1")
-        self._on = list(range(len(self._ids)))
         self._awaited[:] = False
         self._counters.faults[self._axes.index] = 0
+        self._rounds.forget()
         self._enabled = True
 
     def disable(self) -> None:
@@ -203,6 +204,7 @@ class FeetechChain:
     def write(self, command: JointCommand) -> int:
         """Goals and a request for states. Servos that are off are only asked, and kept off."""
         self._counters.missing[self._axes.index] += self._awaited
+        self._rounds.doubt(self._awaited)
         self._awaited[:] = True
         if command.rung >= Rung.DAMP:
             self._enabled = False

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from neon_edge.clock import Clock
 from neon_edge.transport.bus import Bus
+from neon_edge.transport.chain import Places
 from neon_edge.types import BusFrame
 
+DOUBT_TICKS = 2
 LIMP = 0xFE
 """Fault: a servo was found without the torque or the guards that it was given."""
 
@@ -31,7 +36,10 @@ class Look(NamedTuple):
 
 
 class Rounds:
-    """Goes round `looks`; an answer may take `turn_ns`, question included."""
+    """Goes round `looks`, of which the first tell of each servo whether it is on, by place.
+
+    An answer may take `turn_ns`, question included.
+    """
 
     def __init__(self, bus: Bus, clock: Clock, looks: Sequence[Look], turn_ns: int) -> None:
         self._bus = bus
@@ -40,13 +48,33 @@ class Rounds:
         self._turn_ns = turn_ns
         self._next = 0
         self._pending: Look | None = None
+        self._unanswered: Places = np.zeros(len({look.place for look in looks}), np.intp)
+        self._doubted: set[int] = set()
         self.quiet_ns = 0
         """When the line is quiet again, answered or not."""
 
+    def forget(self) -> None:
+        """All are well: they have just been enabled."""
+        self._unanswered[:] = 0
+        self._doubted.clear()
+        self._pending = None
+
+    def doubt(self, awaited: npt.NDArray[np.bool_]) -> None:
+        """Once a tick, who has not answered (n,): after twice in a row it is looked at first."""
+        self._unanswered += 1
+        self._unanswered *= awaited
+        if (self._unanswered >= DOUBT_TICKS).any():
+            self._doubted.update(np.flatnonzero(self._unanswered >= DOUBT_TICKS).tolist())
+
     def ask(self) -> None:
         """The next question. Nothing else may be on the line."""
-        self._pending = look = self._looks[self._next]
-        self._next = (self._next + 1) % len(self._looks)
+        if self._doubted:
+            place = min(self._doubted)
+            self._doubted.remove(place)
+            self._pending = look = self._looks[place]
+        else:
+            self._pending = look = self._looks[self._next]
+            self._next = (self._next + 1) % len(self._looks)
         self._bus.send([BusFrame(0, look.question)])
         self.quiet_ns = self._clock.now_ns() + self._turn_ns
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neon_edge.transport.rounds import LIMP
 from neon_edge.types import Float32, Rung
 from tests.transport.drive import TICK_NS, command
 from tests.transport.families import FAMILIES, PATIENT_MS, WATCHED, robot_of
@@ -82,6 +83,7 @@ def test_arming_it_again_puts_back_all_that_guards_it(family: str, dark_ns: int)
         run(inline, pose, 10)
         before = [guards(motor) for motor in motors]
         motors[STRUCK].brown_out(dark_ns)
+        run(inline, pose, SEEN_TICKS)
         run(inline, pose, 20, Rung.DAMP)
         pose = inline.robot.enable()
         run(inline, pose, 3)
@@ -105,3 +107,14 @@ def test_motors_that_have_tripped_are_sent_no_goal(family: str) -> None:
         assert inline.body.received().sum() == given
         assert inline.robot.counters.faults.all()
         assert np.abs(inline.body.positions() - pose).max() < 0.02
+
+
+@pytest.mark.parametrize("family", ["dynamixel", "feetech", "feetech_scs"])
+def test_of_many_servos_the_one_that_was_silent_is_looked_at_first(family: str) -> None:
+    with inline_robot(robot_of(family, 20)) as inline:
+        pose = inline.robot.enable()
+        run(inline, pose, 45)
+        inline.body.motors[4].brown_out()
+        dark_ticks = 8
+        run(inline, pose, dark_ticks + 4)
+        assert inline.robot.counters.faults[4] == LIMP
