@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import socket
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,13 +63,20 @@ class _Block:
 
 
 class Outgoing(_Block):
-    """One classic frame of eight bytes for each of `ids`; write `words`, then `send`."""
+    """One classic frame of eight bytes for each of `ids`; `fill` them, then `send`."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         super().__init__(len(ids), OUTGOING)
         self.frames["id"], self.frames["length"] = ids, PAYLOAD
-        self.words: npt.NDArray[np.uint64] = self.frames["data"]
-        """The payloads as numbers, first byte highest."""
+        # Heads and payloads in turn: one call of `struct` costs less than numpy's way over a list.
+        self._layout = struct.Struct(">" + "QQ" * len(ids))
+        self._numbers = list(self._layout.unpack(self.frames.tobytes()))
+        self._buffer = self.frames.view(np.uint8).data
+
+    def fill(self, words: Sequence[int]) -> None:
+        """The payloads as numbers, first byte highest, one for each id."""
+        self._numbers[1::2] = words
+        self._layout.pack_into(self._buffer, 0, *self._numbers)
 
     def send(self, descriptor: int) -> int:
         """Frames that went out before the first that did not. Raises `OSError` where none did."""

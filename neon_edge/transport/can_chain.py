@@ -147,15 +147,20 @@ class CanChain:
         self._dialect.enable(self._rows.hold(self._held))
         self._counters.sent[self._axes.index] += 1
         self._counters.faults[self._axes.index] = 0
-        self._awaited[:] = self._stopped[:] = self._doubtful[:] = False
+        self._forget()
+        self._stopped[:] = self._doubtful[:] = False
         self._any_stopped = self._any_doubtful = False
         self._enabled = True
 
     def disable(self) -> None:
         """Torque off, acknowledged by every motor."""
         self._enabled = False
-        self._awaited[:] = False
+        self._forget()
         self._dialect.disable()
+
+    def _forget(self) -> None:
+        """Nobody owes an answer."""
+        self._awaited[:] = False
 
     def read(self, state: JointState) -> None:
         """Take in the frames that have arrived."""
@@ -214,13 +219,7 @@ class CanChain:
 
     def write(self, command: JointCommand) -> int:
         """One command a motor. Motors that are off are only asked for their state."""
-        if self._any_doubtful and self._state is not None:
-            self._hear(self._state)
-            self._counters.missing[self._axes.span] += self._awaited & ~self._doubtful
-            self._doubtful &= self._awaited
-        else:
-            self._counters.missing[self._axes.span] += self._awaited
-        self._awaited[:] = True
+        self._count_missing()
         if command.rung >= Rung.OFF:
             self._enabled = False
             self._bus.send(self._dialect.off())
@@ -234,6 +233,16 @@ class CanChain:
             self._enabled = self._dialect.resumes_from_damp
             return sent
         return self._command(command)
+
+    def _count_missing(self) -> None:
+        """Who owes an answer to the last tick; from now on everybody owes one."""
+        if self._any_doubtful and self._state is not None:
+            self._hear(self._state)
+            self._counters.missing[self._axes.span] += self._awaited & ~self._doubtful
+            self._doubtful &= self._awaited
+        else:
+            self._counters.missing[self._axes.span] += self._awaited
+        self._awaited[:] = True
 
     def _command(self, command: JointCommand) -> int:
         rows = self._rows.fill(command, self._positions)
