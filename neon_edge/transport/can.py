@@ -47,7 +47,7 @@ class Received(NamedTuple):
     words: npt.NDArray[np.uint64] | None
     """The payloads as numbers, first byte highest, where just the expected frames came."""
     frames: Frames
-    """Otherwise the plain ones: classic, standard id, eight bytes."""
+    """Otherwise the plain ones: of a wanted kind, standard id, eight bytes."""
     over: bool
     """Whether the kernel holds no more."""
 
@@ -105,7 +105,8 @@ class CanSocket:
                 break
             sent += 1
         if self.tap is not None:
-            self.tap(self.name, True, block.frames[:sent].tobytes())
+            for raw in block.told(sent):
+                self.tap(self.name, True, raw)
         self.counters.frames_sent += sent
         return sent
 
@@ -121,18 +122,20 @@ class CanSocket:
         self.counters.frames_received += len(frames)
         return frames
 
-    def receive_block(self, heads: bytes) -> Received:
+    def receive_block(self, heads: bytes, *, flexible: bool = False) -> Received:
         """Up to `CAPACITY` frames, most cheaply where they are those of `heads`, and no others."""
         count = self._receive()
         incoming = self._incoming
         self.counters.frames_received += count
-        words = incoming.exactly(heads, count)
+        words = incoming.exactly(heads, count, flexible=flexible)
         if words is not None:
-            if self.tap is not None:
+            if flexible:
+                self._tell(count)
+            elif self.tap is not None:
                 self.tap(self.name, False, incoming.classic(count))
             return Received(words, incoming.frames[:0], over=True)
         self._tell(count)
-        plain = incoming.plain(count)
+        plain = incoming.plain(count, flexible=flexible)
         for place in np.flatnonzero(~plain).tolist():
             # Nothing of these is anyone's state, but the bus may be telling of its errors.
             self._sort(incoming.raw(place), [])

@@ -1,4 +1,4 @@
-"""All of a tick's classic CAN frames in one system call each way, from and into numpy arrays.
+"""All of a tick's frames of eight bytes in one system call each way, from and into numpy arrays.
 
 A frame in Python costs more than the kernel's part of sending it; in a block there are no frames in
 Python. The layouts are the kernel's can_frame and mmsghdr (include/uapi/linux/can.h, socket.h).
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.transport.protocol.socketcan import CLASSIC
+from neon_edge.transport.protocol.socketcan import BIT_RATE_SWITCH, CLASSIC, FLEXIBLE
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _sendmmsg, _recvmmsg = _libc.sendmmsg, _libc.recvmmsg
@@ -29,6 +29,10 @@ OUTGOING: np.dtype[np.void] = np.dtype(_FRAME)
 INCOMING: np.dtype[np.void] = np.dtype([*_FRAME, ("rest", "V56")])
 """A place for either kind of frame; of a flexible one only its head is named."""
 HIGHEST_STANDARD = 0x7FF
+_FLAGS = 5
+"""Where a flexible frame's flags stand; a classic one has padding there."""
+_NO_FLAGS = np.frombuffer(b"\xff\xff\xff\xff\xff\0\xff\xff", np.uint64)
+"""Kernels differ in which flags they set on what they have received."""
 
 Frames = npt.NDArray[np.void]
 
@@ -63,13 +67,19 @@ class _Block:
 
 
 class Outgoing(_Block):
-    """One classic frame of eight bytes for each of `ids`; `fill` them, then `send`."""
+    """One frame of eight bytes for each of `ids`; `fill` them, then `send`.
 
-    def __init__(self, ids: Sequence[int]) -> None:
-        super().__init__(len(ids), OUTGOING)
+    Classic, or flexible with bit-rate switch.
+    """
+
+    def __init__(self, ids: Sequence[int], *, flexible: bool = False) -> None:
+        super().__init__(len(ids), INCOMING if flexible else OUTGOING)
         self.frames["id"], self.frames["length"] = ids, PAYLOAD
+        self._flexible = flexible
+        if flexible:
+            self.frames.view(np.uint8).reshape(len(ids), -1)[:, _FLAGS] = BIT_RATE_SWITCH
         # Heads and payloads in turn: one call of `struct` costs less than numpy's way over a list.
-        self._layout = struct.Struct(">" + "QQ" * len(ids))
+        self._layout = struct.Struct(">" + ("QQ56x" if flexible else "QQ") * len(ids))
         self._numbers = list(self._layout.unpack(self.frames.tobytes()))
         self._buffer = self.frames.view(np.uint8).data
 
@@ -89,6 +99,12 @@ class Outgoing(_Block):
         """One frame as the kernel takes it."""
         return bytes(self.frames[place].tobytes())
 
+    def told(self, count: int) -> list[bytes]:
+        """The first `count` for a tap: classic ones together, flexible ones each."""
+        if self._flexible:
+            return [self.raw(place) for place in range(count)]
+        return [self.frames[:count].tobytes()]
+
 
 def heads_of(ids: Sequence[int]) -> bytes:
     """What the first halves of plain frames from `ids` look like, in this order, one message each.
@@ -106,7 +122,10 @@ class Incoming(_Block):
     def __init__(self) -> None:
         super().__init__(CAPACITY, INCOMING)
         self._taken: npt.NDArray[np.uint32] = self._messages["taken"]
-        self._classic = np.full(CAPACITY, CLASSIC.size, np.uint32).tobytes()
+        self._sizes = {
+            flexible: np.full(CAPACITY, kind.size, np.uint32).tobytes()
+            for flexible, kind in ((False, CLASSIC), (True, FLEXIBLE))
+        }
         self._heads = _heads(self.frames)
         self._words: npt.NDArray[np.uint64] = self.frames["data"]
         self._bytes = self.frames.view(np.uint8).reshape(CAPACITY, -1)
@@ -118,18 +137,26 @@ class Incoming(_Block):
             raise OSError(ctypes.get_errno(), "recvmmsg")
         return count
 
-    def exactly(self, heads: bytes, count: int) -> npt.NDArray[np.uint64] | None:
+    def exactly(
+        self, heads: bytes, count: int, *, flexible: bool = False
+    ) -> npt.NDArray[np.uint64] | None:
         """The payloads as numbers where the first `count` frames are just those, else None."""
-        if self._heads[:count].tobytes() != heads:
+        found = self._heads[:count]
+        if (found & _NO_FLAGS if flexible else found).tobytes() != heads:
             return None
-        if self._taken[:count].tobytes() != self._classic[: 4 * count]:
+        if self._taken[:count].tobytes() != self._sizes[flexible][: 4 * count]:
             return None
         return self._words[:count]
 
-    def plain(self, count: int) -> npt.NDArray[np.bool_]:
-        """Which of the first `count` are whole classic data frames of eight bytes, (count,)."""
+    def plain(self, count: int, *, flexible: bool = False) -> npt.NDArray[np.bool_]:
+        """Which of the first `count` are whole data frames of eight bytes, (count,).
+
+        Classic ones, and flexible ones where those are wanted.
+        """
         frames = self.frames[:count]
         plain: npt.NDArray[np.bool_] = self._taken[:count] == CLASSIC.size
+        if flexible:
+            plain |= self._taken[:count] == FLEXIBLE.size
         plain &= frames["length"] == PAYLOAD
         plain &= frames["id"] <= HIGHEST_STANDARD
         return plain

@@ -18,6 +18,7 @@ from neon_edge.transport.can_block import (
 from neon_edge.transport.can_chain import UNKNOWN_FAULT, CanChain
 from neon_edge.transport.chain import JointCounters, Placed, Places
 from neon_edge.transport.damiao_dialect import DamiaoDialect
+from neon_edge.transport.flexible import FlexibleBus
 from neon_edge.transport.protocol.damiao import Condition
 from neon_edge.transport.protocol.damiao_batch import ALL_BUT_POSITION, CONDITION, CommandBatch
 from neon_edge.types import Int64, JointCommand, JointState
@@ -33,12 +34,16 @@ class DamiaoBlockChain(CanChain):
         counters: JointCounters,
         clock: Clock,
         dialect: DamiaoDialect,
+        *,
+        flexible: bool = False,
     ) -> None:
-        super().__init__(bus, placed, counters, clock, dialect)
+        wire = FlexibleBus(bus) if flexible else bus
+        super().__init__(wire, placed, counters, clock, dialect)
+        self._flexible = flexible
         self._socket = bus
         self._batch: CommandBatch = dialect.batch
         motors = dialect.motors
-        self._outgoing = Outgoing([motor.id for motor in motors])
+        self._outgoing = Outgoing([motor.id for motor in motors], flexible=flexible)
         self._place: Places = np.full(HIGHEST_STANDARD + 1, -1, np.intp)
         self._place[[motor.feedback_id for motor in motors]] = range(len(motors))
         self._heads = heads_of([motor.feedback_id for motor in motors])
@@ -63,7 +68,7 @@ class DamiaoBlockChain(CanChain):
         now_ns = self._clock.now_ns()
         over = False
         while not over:
-            words, frames, over = self._socket.receive_block(self._heads)
+            words, frames, over = self._socket.receive_block(self._heads, flexible=self._flexible)
             if words is not None:
                 self._hear_all(words.tolist(), state, now_ns)
             elif len(frames):

@@ -44,13 +44,19 @@ def make_chain(
     wire = FlexibleBus(bus) if config.fd else bus
     exchange = CanExchange(wire, [p.joint for p in placed], clock)
     dialect = _dialect(config, exchange, placed, rate_hz)
-    return _block_chain(wire, placed, counters, clock, dialect) or CanChain(
+    return _block_chain(bus, placed, counters, clock, dialect, flexible=config.fd) or CanChain(
         wire, placed, counters, clock, dialect
     )
 
 
 def _block_chain(
-    bus: Bus, placed: Sequence[Placed], counters: JointCounters, clock: Clock, dialect: Dialect
+    bus: Bus,
+    placed: Sequence[Placed],
+    counters: JointCounters,
+    clock: Clock,
+    dialect: Dialect,
+    *,
+    flexible: bool,
 ) -> Chain | None:
     """For the pairs of bus and family that have one."""
     from neon_edge.transport.can import CanSocket
@@ -60,7 +66,7 @@ def _block_chain(
         return None
     from neon_edge.transport.damiao_block import DamiaoBlockChain
 
-    return DamiaoBlockChain(bus, placed, counters, clock, dialect)
+    return DamiaoBlockChain(bus, placed, counters, clock, dialect, flexible=flexible)
 
 
 def _serial_chain(

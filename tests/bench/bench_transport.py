@@ -5,6 +5,7 @@ on one channel, against python-can's own SocketcanBus: a message a motor each wa
 field as published drivers do (LeRobot src/lerobot/motors/damiao/damiao.py), with what ours does as
 well: signs, offsets, a check that every value is finite and in range, states into float32 arrays.
 LeRobot itself asks for states with messages of their own, so it sends and receives twice as many.
+"damiao fd": the same on CAN FD.
 Dynamixel: 29 servos, against group sync write and read. Each side has motors of its own in another
 process and the two take turns, half a tick apart; what counts is the host thread's CPU time.
 """
@@ -27,7 +28,7 @@ import numpy as np
 from can.interfaces.socketcan import constants, socketcan
 
 from neon_edge.clock import MonotonicClock
-from neon_edge.config import RobotConfig
+from neon_edge.config import CanBus, RobotConfig
 from neon_edge.sim import start_sim, with_channels
 from neon_edge.transport import open_robot
 from tests.transport.drive import command
@@ -75,7 +76,8 @@ STAMP: list[object] = [(socket.SOL_SOCKET, constants.SO_TIMESTAMPNS, bytes(16))]
 class PythonCan:
     """python-can's SocketcanBus, its own send and recv, over the emulated motors' socket."""
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, *, fd: bool = False) -> None:
+        self._fd = fd
         self._bus: Any = object.__new__(socketcan.SocketcanBus)
         self._bus.socket, self._bus.channel = Stamped(channel), "can0"
         self._bus._filters, self._bus._is_filtered = None, True
@@ -90,7 +92,15 @@ class PythonCan:
             self._decode(message)
         for k, (q, (sign, offset)) in enumerate(zip(goals.tolist(), self._mounted, strict=True)):
             payload = packed(sign * q + offset, 0.0, 40.0, 1.0, 0.0)
-            self._bus.send(can.Message(arbitration_id=k + 1, data=payload, is_extended_id=False))
+            self._bus.send(
+                can.Message(
+                    arbitration_id=k + 1,
+                    data=payload,
+                    is_extended_id=False,
+                    is_fd=self._fd,
+                    bitrate_switch=self._fd,
+                )
+            )
 
     def _decode(self, message: can.Message) -> None:
         d, place = message.data, message.arbitration_id - 0x11
@@ -139,16 +149,19 @@ def measured(work: Callable[[], object], into: list[int]) -> None:
     into.append(time.thread_time_ns() - before)
 
 
-def alike(family: str) -> RobotConfig:
+def alike(family: str, *, fd: bool = False) -> RobotConfig:
     """29 equal joints on one bus; no watchdog while the other one talks."""
     robot = robot_of(family, JOINTS, watchdog_ms=0)
     plain = [msgspec.structs.replace(j, sign=1, offset=0.0) for j in robot.joints]
-    return msgspec.structs.replace(robot, joints=plain)
+    buses = [CanBus("line", "sim", fd=True)] if fd else robot.buses
+    return msgspec.structs.replace(robot, buses=buses, joints=plain)
 
 
-def compare(family: str, other: Callable[[str], PythonCan | GroupCalls], ticks: int) -> None:
+def compare(
+    family: str, other: Callable[[str], PythonCan | GroupCalls], ticks: int, *, fd: bool = False
+) -> None:
     """One row: our CPU time a tick, theirs, and how often they were answered."""
-    robot = alike(family)
+    robot = alike(family, fd=fd)
     ours: list[int] = []
     theirs: list[int] = []
     with ExitStack() as opened:
@@ -171,14 +184,14 @@ def compare(family: str, other: Callable[[str], PythonCan | GroupCalls], ticks: 
     middle = [float(np.median(side)) / 1e3 for side in (ours, theirs)]
     least = [float(np.percentile(side, 10)) / 1e3 for side in (ours, theirs)]
     print(
-        f"{family:<11}{middle[0]:>7.0f}{middle[1]:>8.0f}{middle[1] / middle[0]:>7.1f}"
+        f"{family + ' fd' * fd:<11}{middle[0]:>7.0f}{middle[1]:>8.0f}{middle[1] / middle[0]:>7.1f}"
         f"{least[0]:>9.0f}{least[1]:>8.0f}{least[1] / least[0]:>7.1f}"
         f"{answered / ticks / JOINTS:>10.2f}{peer.heard / ticks / JOINTS:>8.2f}"
     )
 
 
 def main(ticks: int = 300) -> None:
-    """Both comparisons."""
+    """All comparisons."""
     print(f"CPU µs a tick, {ticks} ticks in turns, {JOINTS} joints; answers a joint and tick")
     print(f"{'':<11}{'median':>22}{'10th percentile':>24}{'answered':>18}")
     print(
@@ -186,6 +199,7 @@ def main(ticks: int = 300) -> None:
         f"{'ours':>10}{'theirs':>8}"
     )
     compare("damiao", PythonCan, ticks)
+    compare("damiao", lambda channel: PythonCan(channel, fd=True), ticks, fd=True)
     compare("dynamixel", GroupCalls, ticks)
 
 
