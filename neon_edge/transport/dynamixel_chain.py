@@ -23,7 +23,7 @@ from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol.dynamixel import Instruction, Packet, Reading
 from neon_edge.transport.protocol.dynamixel_stream import StreamParser
-from neon_edge.transport.rounds import Look, Rounds, well
+from neon_edge.transport.rounds import Look, Rounds
 from neon_edge.transport.turns import SLACK_NS, line_ns
 from neon_edge.types import BusFrame, JointCommand, JointState, Rung
 
@@ -176,7 +176,7 @@ class DynamixelChain:
                 look = self._rounds.answer(reading.servo, reading.values)
                 if look is None:
                     self._take(reading, state, now_ns)
-                elif not well(look, reading.values):
+                elif self._rounds.lost(look, reading.values):
                     self._stop(look)
         self._bus.counters.crc_errors = self._parser.crc_errors
         # Whoever is late may be on the line still.

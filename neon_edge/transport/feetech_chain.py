@@ -19,7 +19,7 @@ from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
 from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import Packet, Stream
-from neon_edge.transport.rounds import LIMP, Look, Rounds, well
+from neon_edge.transport.rounds import LIMP, Look, Rounds
 from neon_edge.transport.turns import SLACK_NS, TurnLine, line_ns
 from neon_edge.types import BusFrame, JointCommand, JointState, Rung
 
@@ -179,7 +179,7 @@ class FeetechChain:
         for packet, now_ns in self._line.take():
             place = self._place.get(packet.servo)
             look = self._rounds.answer(packet.servo, packet.body)
-            if look is not None and not well(look, packet.body) and look.place in self._on:
+            if look is not None and self._rounds.lost(look, packet.body) and look.place in self._on:
                 self._on.remove(look.place)
             if place is None or len(packet.body) != feetech.PRESENT_BYTES:
                 continue

@@ -50,6 +50,7 @@ class Rounds:
         self._pending: Look | None = None
         self._unanswered: Places = np.zeros(len({look.place for look in looks}), np.intp)
         self._doubted: set[int] = set()
+        self._suspect: Look | None = None
         self.quiet_ns = 0
         """When the line is quiet again, answered or not."""
 
@@ -57,7 +58,7 @@ class Rounds:
         """All are well: they have just been enabled."""
         self._unanswered[:] = 0
         self._doubted.clear()
-        self._pending = None
+        self._pending = self._suspect = None
 
     def doubt(self, awaited: npt.NDArray[np.bool_]) -> None:
         """Once a tick, who has not answered (n,): after twice in a row it is looked at first."""
@@ -68,13 +69,16 @@ class Rounds:
 
     def ask(self) -> None:
         """The next question. Nothing else may be on the line."""
-        if self._doubted:
+        if self._suspect is not None:
+            look = self._suspect
+        elif self._doubted:
             place = min(self._doubted)
             self._doubted.remove(place)
-            self._pending = look = self._looks[place]
+            look = self._looks[place]
         else:
-            self._pending = look = self._looks[self._next]
+            look = self._looks[self._next]
             self._next = (self._next + 1) % len(self._looks)
+        self._pending = look
         self._bus.send([BusFrame(0, look.question)])
         self.quiet_ns = self._clock.now_ns() + self._turn_ns
 
@@ -86,7 +90,12 @@ class Rounds:
         self._pending = None
         return look
 
+    def lost(self, look: Look, values: bytes) -> bool:
+        """Whether a servo that holds `values` is not as it was armed, as it has said twice.
 
-def well(look: Look, values: bytes) -> bool:
-    """Whether a servo that holds `values` is as it was armed."""
-    return all(values[at : at + len(wanted)] == wanted for at, wanted in look.wanted)
+        Once is not enough: a check of eight bits lets one damaged answer in 256 through.
+        """
+        suspected = self._suspect is look
+        well = all(values[at : at + len(wanted)] == wanted for at, wanted in look.wanted)
+        self._suspect = None if well or suspected else look
+        return suspected and not well
