@@ -62,10 +62,12 @@ class Rounds:
 
     def doubt(self, awaited: npt.NDArray[np.bool_]) -> None:
         """Once a tick, who has not answered (n,): after twice in a row it is looked at first."""
+        if not awaited.any():
+            self._unanswered[:] = 0
+            return
         self._unanswered += 1
         self._unanswered *= awaited
-        if (self._unanswered >= DOUBT_TICKS).any():
-            self._doubted.update(np.flatnonzero(self._unanswered >= DOUBT_TICKS).tolist())
+        self._doubted.update(np.flatnonzero(self._unanswered >= DOUBT_TICKS).tolist())
 
     def ask(self) -> None:
         """The next question. Nothing else may be on the line."""

@@ -117,11 +117,21 @@ def unplug(inline: Inline) -> None:
     inline.buses["left_leg"].send = gone  # type: ignore[method-assign,assignment]
 
 
+def break_driver(inline: Inline) -> None:
+    def bug() -> list[BusFrame]:
+        raise ZeroDivisionError("our bug, in one bus's driver")
+
+    inline.buses["left_leg"].receive_ready = bug  # type: ignore[method-assign]
+
+
 def raise_bug(_: Inline) -> None:
     raise RuntimeError("our bug")
 
 
-@pytest.mark.parametrize(("what", "kind"), [(unplug, BusFailed), (raise_bug, RuntimeError)])
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [(unplug, BusFailed), (raise_bug, RuntimeError), (break_driver, ZeroDivisionError)],
+)
 @pytest.mark.parametrize("stop", ["relax", "hold", "damp", "park"])
 def test_what_is_left_of_a_broken_robot_stops_as_its_file_says(
     stop: str, what: Callable[[Inline], None], kind: type[Exception], tmp_path: Path
