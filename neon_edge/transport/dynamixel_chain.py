@@ -211,7 +211,9 @@ class DynamixelChain:
         if place is None or len(reading.values) != table.PRESENT_BYTES:
             return
         joint = self._axes.places[place]
-        self._counters.faults[joint] |= reading.error & dynamixel.ALERT
+        if reading.error & dynamixel.ALERT:
+            self._counters.faults[joint] |= dynamixel.ALERT
+            self._rounds.suspect(place)
         if reading.error & ~dynamixel.ALERT:
             return
         current, velocity, count = table.decode_present(reading.values)

@@ -185,6 +185,8 @@ class FeetechChain:
                 continue
             joint = self._axes.places[place]
             # The byte is what is wrong with the servo now, not with the question.
+            if packet.word:
+                self._rounds.suspect(place)
             wrong = packet.word or (0 if place in self._on else LIMP)
             self._counters.faults[joint] = wrong if self._enabled else 0
             self._axes.store(state, place, self._at_motor(place, packet), now_ns)

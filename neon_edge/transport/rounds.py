@@ -69,6 +69,10 @@ class Rounds:
         self._unanswered *= awaited
         self._doubted.update(np.flatnonzero(self._unanswered >= DOUBT_TICKS).tolist())
 
+    def suspect(self, place: int) -> None:
+        """It complains: it is looked at next."""
+        self._doubted.add(place)
+
     def ask(self) -> None:
         """The next question. Nothing else may be on the line."""
         if self._suspect is not None:

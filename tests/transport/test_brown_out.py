@@ -118,3 +118,17 @@ def test_of_many_servos_the_one_that_was_silent_is_looked_at_first(family: str) 
         dark_ticks = 8
         run(inline, pose, dark_ticks + 4)
         assert inline.robot.counters.faults[4] == LIMP
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_motor_that_is_hot_is_a_fault_and_sent_no_goal(family: str) -> None:
+    with inline_robot(robot_of(family, 12)) as inline:
+        pose = inline.robot.enable()
+        run(inline, pose, 5)
+        inline.body.motors[STRUCK].overheat(True)
+        goal = pose + np.float32(0.3)
+        run(inline, goal, 8)
+        given = inline.body.motors[STRUCK].commands_received
+        assert run(inline, goal, 5) == 5 * 11
+        assert inline.robot.counters.faults[STRUCK]
+        assert inline.body.motors[STRUCK].commands_received == given
