@@ -223,9 +223,9 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What the backbone may take from its start to its first features: opening and warming a large
     one's engines. Then the run ends. Keep it below the unit's TimeoutStartSec."""
     stop: Literal["relax", "hold", "damp", "park"] = "relax"
-    """The motion of a stop that was asked for: torque off at once, or after `stop_s` of holding the
-    pose or of damping, or the way to the pose of `park`. Families without damping are off from the
-    first tick of a damp."""
+    """The motion of a stop that was asked for, or that a failed bus or a bug of ours makes: torque
+    off at once, or after `stop_s` of holding the pose or of damping, or the way to the pose of
+    `park`. Families without damping are off from the first tick of a damp."""
     stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
     """Time to take the robot's weight before the torque goes off."""
     park: Park | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -110,10 +111,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
                 observer.disarmed(measured, at_ns)
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))
         try:
-            control_loop(ticker, stages)
-            had.warnings.extend(stop_as_declared(spec.robot, ticker, stages))
-            # Where a bus has failed, `open_robot` does it: the failure is what must be heard of.
-            robot.disable()
+            drive(spec.robot, robot, ticker, stages, had.warnings)
         finally:
             for head in [*swap.replaced, *heads.heads]:
                 had.warnings.extend(warnings_of(head))
@@ -121,8 +119,32 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 
+def drive(
+    config: RobotConfig, robot: Robot, ticker: Ticker, stages: RobotStages, warnings: list[str]
+) -> None:
+    """Tick to the end, and stop as declared: also where a bus or our own code has failed.
+
+    Raises what failed, then without having taken the torque off: `open_robot` does.
+    """
+    broken = _failure(lambda: control_loop(ticker, stages))
+    robot.ending = True
+    worse = _failure(lambda: warnings.extend(stop_as_declared(config, ticker, stages)))
+    for failure in (broken, worse):
+        if failure is not None:
+            raise failure
+    robot.disable()
+
+
+def _failure(attempt: Callable[[], None]) -> Exception | None:
+    try:
+        attempt()
+    except Exception as failure:
+        return failure
+    return None
+
+
 def stop_as_declared(robot: RobotConfig, ticker: Ticker, stages: RobotStages) -> list[str]:
-    """The motion of a stop that was asked for, before the torque goes off; warnings about it."""
+    """The motion that the robot file names, before the torque goes off; warnings about it."""
     warnings, how = [], robot.stop
     if robot.park is not None and how == "park":
         stages.park(robot)

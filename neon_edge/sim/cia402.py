@@ -22,7 +22,6 @@ BAD_COMMAND = 0x0504_0001
 VOLTAGE_ENABLED = 0x10
 QUICK_STOP_OFF = 0x20
 REMOTE = 0x200
-BOOT_UP = 0
 VENDOR, PRODUCT, REVISION, ENCODER_COUNTS = 0x0ED6E, 0x0402, 0x0001_0002, 65536
 IDENTITY = (
     Entry.VENDOR,
@@ -87,11 +86,11 @@ class EmulatedCia402(EmulatedMotor):
             case _:
                 pass
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A restart: pre-operational, volatile objects back to their defaults."""
         self._power_on()
         self.release()
-        self._pending.append(canopen.heartbeat(self.node, BOOT_UP))
+        self._pending.append(canopen.heartbeat(self.node, canopen.BOOT_UP))
 
     def overheat(self, hot: bool) -> None:
         """A fault that a reset clears once it is cool."""
@@ -148,7 +147,7 @@ class EmulatedCia402(EmulatedMotor):
 
     def _manage(self, command: int) -> None:
         if command == canopen.RESET:
-            self.brown_out()
+            self.restart()
         elif command in (canopen.START, canopen.STOP, canopen.PRE_OPERATIONAL):
             self.operational = command == canopen.START
             if not self.operational:

@@ -108,7 +108,7 @@ class EmulatedDynamixel(EmulatedMotor):
         self._put(table.GOAL_POSITION, self._present_count(), 4)
         self._drive()
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """What a reboot does; goals and torque are gone."""
         self.reboot()
 

@@ -62,7 +62,7 @@ class EmulatedFeetech(EmulatedMotor):
         """SCS servos do not."""
         return self._motor.series == "sts"
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """Torque off, the EEPROM closed, the torque limit back to full."""
         self._power_on()
         self.release()
@@ -142,6 +142,7 @@ class FeetechMotors:
         self, bus: SerialBus, servos: Sequence[EmulatedFeetech], dynamics: Dynamics
     ) -> None:
         self._byte_ns = 10 * 1_000_000_000 // bus.baud
+        self._all = servos
         self._servos = {servo.id: servo for servo in servos}
         self._dynamics = dynamics
         self.parser = Stream()
@@ -149,6 +150,7 @@ class FeetechMotors:
     def hear(self, raw: bytes, now_ns: int) -> list[Reply]:
         """Packets with a wrong check are not heard at all."""
         self._dynamics.advance(now_ns)
+        self._servos = {servo.id: servo for servo in self._all if now_ns >= servo.awake_ns}
         return [reply for packet in self.parser.feed(raw) for reply in self._answer(packet)]
 
     def speak(self, now_ns: int) -> list[Reply]:

@@ -49,7 +49,7 @@ class EmulatedMoteus(EmulatedMotor):
             self.mode = Mode.TIMEOUT
             self.release()
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A reboot: stopped."""
         self._stop()
 

@@ -54,7 +54,7 @@ class EmulatedOdrive(EmulatedMotor):
         if self._watchdog_ns and closed and now_ns - self._fed_ns > self._watchdog_ns:
             self._disarm(odrive.WATCHDOG_EXPIRED)
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A reboot: idle, gains back to what flash holds."""
         self._power_on()
         self.release()

@@ -47,7 +47,7 @@ class Received(NamedTuple):
     """The payloads as numbers, first byte highest, where just the expected frames came; in the
     order in which they are expected."""
     frames: Frames
-    """Otherwise the plain ones: classic, standard id, eight bytes."""
+    """Otherwise the plain ones: of a wanted kind, standard id, eight bytes."""
     over: bool
     """Whether the kernel holds no more."""
 

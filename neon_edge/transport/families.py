@@ -81,12 +81,12 @@ def _serial_chain(
 
             motors = _all(DynamixelMotor, config, placed)
             fast = config.fast_sync_read
-            return DynamixelChain(bus, placed, motors, counters, clock, fast=fast)
+            return DynamixelChain(bus, placed, motors, counters, clock, config.baud, fast=fast)
         case FeetechMotor():
             from neon_edge.transport.feetech_chain import FeetechChain
 
             servos = _all(FeetechMotor, config, placed)
-            return FeetechChain(bus, placed, servos, counters, clock, config.baud, rate_hz)
+            return FeetechChain(bus, placed, servos, counters, clock, config.baud)
         case UnitreeMotor():
             from neon_edge.transport.unitree_chain import UnitreeChain
 

@@ -31,6 +31,7 @@ class MoteusDialect:
     """The moteus controllers of one CAN FD bus."""
 
     resumes_from_damp = True
+    wakes = True
 
     def __init__(self, exchange: CanExchange, motors: Sequence[MoteusMotor]) -> None:
         self._exchange = exchange
@@ -52,7 +53,9 @@ class MoteusDialect:
         self._efforts = [joint.effort for joint in exchange.joints]
         self.measured = [(0.0, 0.0, 0.0)] * n
         self.faults = [0] * n
+        self.running = [True] * n
         self._query = [moteus.query(i) for i in self._ids]
+        self.query: Sequence[BusFrame | None] = self._query
         self._stop = [moteus.set_mode(i, Mode.STOPPED) for i in self._ids]
 
     def set_up(self) -> None:
@@ -143,11 +146,8 @@ class MoteusDialect:
         place = self._place.get(frame.arbitration_id, -1)
         if place < 0 or frame.remote:
             return -1
-        try:
-            parsed = moteus.parse(frame.payload)
-        except ValueError:
-            return -1
-        return place if self._take(place, parsed) else -1
+        parsed = _parsed(frame)
+        return place if parsed is not None and self._take(place, parsed) else -1
 
     def _take(self, place: int, parsed: Parsed) -> bool:
         values = parsed.values
@@ -161,7 +161,8 @@ class MoteusDialect:
             return False
         self.measured[place] = (turns * math.tau, speed * math.tau, torque)
         mode = int(values[Register.MODE])
-        self.faults[place] = 0 if mode == Mode.POSITION else mode or UNKNOWN_FAULT
+        self.running[place] = mode == Mode.POSITION
+        self.faults[place] = 0 if self.running[place] else mode or UNKNOWN_FAULT
         return True
 
     def _states(self, frames: Sequence[BusFrame], tries: int = TRIES) -> list[Parsed]:
@@ -170,8 +171,8 @@ class MoteusDialect:
         def state(place: int, frame: BusFrame) -> Parsed | None:
             if frame.arbitration_id != self._ids[place] << 8:
                 return None
-            parsed = moteus.parse(frame.payload)
-            return parsed if self._take(place, parsed) else None
+            parsed = _parsed(frame)
+            return parsed if parsed is not None and self._take(place, parsed) else None
 
         return self._exchange.ask(frames, state, tries)
 
@@ -184,7 +185,8 @@ class MoteusDialect:
         def piece(_: int, frame: BusFrame) -> bytes | None:
             if frame.arbitration_id != motor << 8:
                 return None
-            return moteus.parse(frame.payload).console
+            parsed = _parsed(frame)
+            return None if parsed is None else parsed.console
 
         for _ in range(CONSOLE_TRIES):
             heard += exchange.ask([moteus.ask_console(motor)], piece)[0]
@@ -194,6 +196,14 @@ class MoteusDialect:
             return float(heard)
         except ValueError:
             raise exchange.refuses(place, f"{bytes(heard)!r} for {key}") from None
+
+
+def _parsed(frame: BusFrame) -> Parsed | None:
+    """None for what is cut short, or is the controller's complaint about an earlier frame."""
+    try:
+        return moteus.parse(frame.payload)
+    except ValueError:
+        return None
 
 
 def _named(parsed: Parsed) -> str:

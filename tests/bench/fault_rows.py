@@ -177,6 +177,29 @@ def hot_motor(bed: Bed) -> Outcome:
     return armed_again(bed, outcome)
 
 
+def powerless(family: str) -> Row:
+    """A motor's supply dips: it starts again off, and forgets what guarded it."""
+
+    def row(bed: Bed) -> Outcome:
+        joint = next(j for j in bed.robot.joints if j.motor.__struct_config__.tag == family)
+        since_ns = bed.mark()
+        bed.body.inject(f'[[motor]]\njoint = "{joint.name}"\nwhat = "brown_out"\nat_s = 0.0\n')
+        bed.until_stood(Rung.DAMP)
+        causes = {Cause.JOINT_SILENT, Cause.MOTOR_FAULT}
+        limit_ms = bed.robot.safety.joint_damp_after_ms + TICK_MS
+        fault = f"the power of a {family} motor dips"
+        outcome = judged(bed, fault, Rung.DAMP, causes, limit_ms, since_ns)
+        wait_s(0.5)
+        return armed_again(bed, outcome)
+
+    return row
+
+
+FAMILIES = (
+    "damiao", "robstride", "odrive", "moteus", "cia402", "dynamixel", "feetech", "unitree",
+)  # fmt: skip
+
+
 def pressed_stop(bed: Bed) -> Outcome:
     flag = bed.live.directory / "stop.flag"
     since_ns = bed.mark()
@@ -207,6 +230,7 @@ GENTLE: dict[str, Row] = {
     "slow_motor": slow_motor,
     "silent_motor": silent_motor,
     "hot_motor": hot_motor,
+    **{f"power_{family}": powerless(family) for family in FAMILIES},
     "pressed_stop": pressed_stop,
     "lost_stop": lost_stop,
 }

@@ -149,8 +149,12 @@ def test_answers_in_any_order_are_their_joints(
             2.0 * joint.sign if place in order else 0.0, abs=0.02
         )
         assert counters.received[place] == (place in order)
-        assert bool(made._awaited[place]) == (place not in order)
     assert not counters.faults.any()
+    made.write(command(ROBOT, np.zeros(N, np.float32)))
+    assert counters.missing.tolist() == [place not in order for place in range(N)]
+    made.read(state)
+    made.write(command(ROBOT, np.zeros(N, np.float32)))
+    assert counters.missing.tolist() == [1 + (place not in order) for place in range(N)]
 
 
 def test_of_two_answers_the_last_counts_and_both_are_counted(

@@ -22,6 +22,9 @@ from neon_edge.types import BusFrame
 NMT, SYNC, EMERGENCY = 0x000, 0x080, 0x080
 STATE_PDO, SPEED_PDO, COMMAND_PDO = 0x180, 0x280, 0x200
 FROM_DRIVE, TO_DRIVE, HEARTBEAT = 0x580, 0x600, 0x700
+SDO_BYTES = 8
+BOOT_UP = 0
+"""The first heartbeat of a node that has started."""
 HIGHEST_NODE = 127
 HOST = 0x7F
 """The node id our heartbeat carries; no drive may have it."""
