@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
     else:
         audio = recipe.adaptor.audio
         moments = from_lerobot(options.lerobot, count, options.camera, seed, audio)
-    checked(moments, pictures)
+    checked(moments, pictures, window=recipe.adaptor.image.window)
     sha256 = write_moments(directory, moments)
     _tell(f"{len(moments.names)} moments in {directory}, sha256 {sha256[:16]}")
     if options.bundle is None:
