@@ -38,6 +38,10 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Room for the chat template and the instruction together."""
     pictures: Count = 1
     """Cameras a pass."""
+    window: Count = 1
+    """Pictures a camera: the newest, and those before it."""
+    window_hz: Annotated[float, Meta(gt=0)] = 4.0
+    """How far apart those are; upstream's `fps`."""
     vision_apart: bool = False
     """Each picture passes the vision part alone, so that one that was just seen need not."""
     fold_prefix: bool = False

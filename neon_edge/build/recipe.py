@@ -101,7 +101,10 @@ class Recipe:
     def apart_s(self) -> float:
         """Between the pictures of a pass, where they are one camera's window; 0 where cameras'."""
         adaptor = self.adaptor
-        return 1 / adaptor.streams.rates.window_hz if isinstance(adaptor, Joined) else 0.0
+        if isinstance(adaptor, Joined):
+            return 1 / adaptor.streams.rates.window_hz
+        alone = self.text.cut.pictures == 1 < self.text.cut.window
+        return 1 / self.text.cut.window_hz if alone else 0.0
 
     @property
     def config_bytes(self) -> bytes:

@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
     else:
         window = Window(pictures, recipe.apart_s)
         moments = from_lerobot(options.lerobot, count, options.camera, seed, audio, window)
-    checked(moments, pictures)
+    checked(moments, pictures, window=recipe.adaptor.image.window)
     sha256 = write_moments(directory, moments)
     _tell(f"{len(moments.names)} moments in {directory}, sha256 {sha256[:16]}")
     if options.bundle is None:

@@ -118,6 +118,23 @@ class WavMicrophone(Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     path: str
 
 
+class LiveMicrophone(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="live"):
+    """A microphone that FFmpeg can open, such as plughw:1 by ALSA.
+
+    It must give the rate that the backbone listens at: nothing is resampled here.
+    """
+
+    name: str
+    source: str
+    format: str = "alsa"
+    """FFmpeg's input format: alsa, pulse, …; empty lets it guess."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Of that format. alsa and pulse are asked for the backbone's `sample_rate` unless told one."""
+
+
+Microphone = WavMicrophone | LiveMicrophone
+
+
 class FixedSensor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed"):
     """A reading that never changes. Only a simulated robot may have one."""
 
@@ -202,7 +219,7 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     joints: Annotated[list[Joint], Meta(min_length=1)]
     buses: Annotated[list[Bus], Meta(min_length=1)]
     cameras: list[Camera] = field(default_factory=list)
-    microphone: WavMicrophone | None = None
+    microphone: Microphone | None = None
     """For backbones that listen."""
     senses: Senses = Senses()
     """When a camera or a microphone counts as dark, frozen, silent or lost."""

@@ -155,8 +155,8 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def cameras(self) -> int:
-        """That a robot must have: one a picture, or one that all pictures of a window are of."""
-        return self.image.count if self.streams is None else 1
+        """That a robot must have: all pictures of a window are of one."""
+        return self.image.count // self.image.window if self.streams is None else 1
 
 
 class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):

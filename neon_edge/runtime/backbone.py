@@ -16,10 +16,9 @@ import numpy as np
 
 from neon_edge.capture.camera import Camera, open_camera
 from neon_edge.capture.microphone import Microphone, open_microphone
-from neon_edge.capture.revived import RevivedCamera
+from neon_edge.capture.revived import Revived
 from neon_edge.capture.senses import Sense
 from neon_edge.clock import MonotonicClock
-from neon_edge.config.robot import Camera as CameraConfig
 from neon_edge.engine.manifest import Manifest
 from neon_edge.engine.plan import open_engine
 from neon_edge.features.backbone import Backbone
@@ -148,7 +147,8 @@ def run(spec: RunSpec, stop: Stop) -> None:
         backbone = open_backbone(manifest, directory, spec.backbone_threads)
         opened.callback(backbone.close)
         cameras: list[Camera] = [
-            opened.enter_context(_open_eye(camera, manifest, clock))
+            # One that is pulled out and put in again need not cost a restart of all engines.
+            opened.enter_context(Revived(partial(open_camera, camera, clock)))
             for camera in spec.robot.cameras
         ]
         ear = _open_ear(spec, manifest, clock, opened)
@@ -170,20 +170,15 @@ def run(spec: RunSpec, stop: Stop) -> None:
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
 
 
-def _open_eye(camera: CameraConfig, manifest: Manifest, clock: MonotonicClock) -> Camera:
-    """One that may vanish and come back, where the backbone goes on without it."""
-    if manifest.backbone.streams is None:
-        return open_camera(camera, clock)
-    return RevivedCamera(partial(open_camera, camera, clock))
-
-
 def _open_ear(
     spec: RunSpec, manifest: Manifest, clock: MonotonicClock, opened: ExitStack
 ) -> Microphone | None:
     microphone, audio = spec.robot.microphone, manifest.backbone.audio
     if microphone is None or audio is None:
         return None
-    return opened.enter_context(open_microphone(microphone, audio.rate_hz, audio.samples, clock))
+    return opened.enter_context(
+        Revived(partial(open_microphone, microphone, audio.rate_hz, audio.samples, clock))
+    )
 
 
 def _useless(parent: int, spec: RunSpec) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +57,13 @@ class CalibrationSet:
         return list(zip(*self.cameras, strict=True))
 
 
-def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> CalibrationSet:
-    """The same, if it can be calibrated on. Raises `ConfigWrong` with the reason."""
+def checked(
+    moments: CalibrationSet, pictures: int, robot: str = "", window: int = 1
+) -> CalibrationSet:
+    """The same, if it can be calibrated on. Raises `ConfigWrong` with the reason.
+
+    A camera's picture may stand for its whole `window`, as a robot's first does.
+    """
     count = len(moments.names)
     if count < FEWEST:
         raise _wrong(
@@ -66,6 +71,9 @@ def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> Calibrat
             f"{count} moments; one says nothing of how activations vary",
             f"record more: at least {FEWEST}, better 16",
         )
+    if len(moments.cameras) * window == pictures:
+        cameras = tuple(seen for seen in moments.cameras for _ in range(window))
+        moments = replace(moments, cameras=cameras)
     if len(moments.cameras) != pictures:
         raise _wrong(
             "another number of cameras",

@@ -50,7 +50,7 @@ def measure_ranges(
     tell: Callable[[str], None],
 ) -> Ranges:
     """Run the float graphs of `bundle`; parts that `directory` holds already are not run again."""
-    checked(moments, backbone.image.count)
+    moments = checked(moments, backbone.image.count, window=backbone.image.window)
     sha256 = sha256_file(directory / FILE_NAME)
     found: dict[str, Range] = {}
     feeds = host_feeds(bundle, backbone, moments)

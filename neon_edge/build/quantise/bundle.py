@@ -61,7 +61,8 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
     skip-list within the recipe's share is enough; `target` then holds nothing.
     """
     manifest = read_manifest(work.bundle)
-    checked(work.moments, manifest.backbone.image.count, ",".join(manifest.heads.joint_names))
+    image, robot = manifest.backbone.image, ",".join(manifest.heads.joint_names)
+    work = replace(work, moments=checked(work.moments, image.count, robot, image.window))
     done = quantise_parts(work, manifest, bits, tell)
     reports = [
         replace(report, name=f"{part}/{report.name}")

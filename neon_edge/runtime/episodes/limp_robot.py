@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 
 from neon_edge.capture.camera import open_camera
-from neon_edge.capture.clip import find_clip
-from neon_edge.capture.microphone import open_microphone, read_wav
+from neon_edge.capture.microphone import open_microphone, own_rate
 from neon_edge.capture.senses import Sense
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
@@ -109,7 +108,7 @@ def open_source(robot: RobotConfig, clock: Clock, fps: int) -> Iterator[tuple[So
         cameras = [opened.enter_context(open_camera(each, clock)) for each in robot.cameras]
         ear, rate_hz = None, 0
         if robot.microphone is not None:
-            _, rate_hz = read_wav(find_clip(robot.microphone.path))
+            rate_hz = own_rate(robot.microphone)
             ear = opened.enter_context(open_microphone(robot.microphone, rate_hz, rate_hz, clock))
         sensing = Sensing(cameras, ear, robot.senses, patience_ns=_NS)
         # The base is asked for nothing and told nothing.
