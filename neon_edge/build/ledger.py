@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from neon_edge.build.placed import cannot_write, put
 from neon_edge.engine.files import sha256_file, weights_of
-from neon_edge.errors import ConfigWrong
 
 FILE_NAME = "steps.json"
 
@@ -122,12 +122,13 @@ class Ledger:
             result = make()
             self._record(name, result, files(result))
         except OSError as failure:
-            raise _no_room(self.directory, failure) from failure
+            raise cannot_write(self.directory, failure) from failure
         return result
 
-    def close(self) -> None:
-        """The build is whole: forget its steps."""
-        self._path.unlink(missing_ok=True)
+    def close(self, target: Path) -> None:
+        """The build is whole: put it in place of `target`, and only then forget its steps."""
+        put(self.directory, target)
+        (target / FILE_NAME).unlink(missing_ok=True)
 
     def _unchanged(self, done: _Done) -> bool:
         return all(
@@ -174,12 +175,3 @@ def _read(path: Path, key: str) -> _Log:
 def _to_disk(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _no_room(directory: Path, failure: OSError) -> ConfigWrong:
-    free = shutil.disk_usage(directory).free if directory.exists() else 0
-    return ConfigWrong(
-        "the build cannot write its files",
-        f"{failure.strerror or failure}: {directory}, {free / 2**30:.1f} GiB free",
-        "make room and run the same command again: it goes on where it stopped",
-    )

@@ -155,6 +155,37 @@ def test_a_killed_build_goes_on_behind_its_last_step(tmp_path: Path) -> None:
     assert again.ran == ["two"]
 
 
+@pytest.mark.parametrize("renames", [0, 1])
+def test_an_interrupt_while_it_is_put_in_place_costs_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    target = tmp_path / "b"
+    target.mkdir()
+    (target / "one.onnx").write_text("the old one")
+    first = Workshop(tmp_path / "b.part")
+    first.run()
+    plain, count = Path.rename, 0
+
+    def cut_off(path: Path, to: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count > renames:
+            raise KeyboardInterrupt
+        return plain(path, to)
+
+    monkeypatch.setattr(Path, "rename", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        first.ledger.close(target)
+    monkeypatch.undo()
+    again = Workshop(tmp_path / "b.part")
+    again.run()
+    assert again.ran == []
+    again.ledger.close(target)
+    assert (target / "one.onnx").read_bytes() == b"one" * 100
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert not (target / FILE_NAME).exists()
+
+
 def test_an_error_of_ours_passes_as_it_is(tmp_path: Path) -> None:
     def refuse() -> Made:
         raise ConfigWrong("no")

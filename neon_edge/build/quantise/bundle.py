@@ -18,6 +18,7 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.placed import PART, put
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
@@ -67,7 +68,7 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         for report in quantised.reports
     ]
     _check_skip(work.settings.skip, reports)
-    partial = target.with_name(target.name + ".part")
+    partial = target.with_name(target.name + PART)
 
     def passes(names: list[str]) -> bool:
         _write(work, manifest, done, bits, names, partial)
@@ -86,8 +87,7 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
             "use a finer precision, or more and better calibration moments",
         )
     write_reports(partial, reports, work.moments.names, skip.names)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
+    put(partial, target)
     return read_manifest(target)
 
 
