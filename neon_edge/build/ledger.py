@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from neon_edge.build.placed import cannot_write, put
+from neon_edge.build.placed import cannot_write, put, writer_of
 from neon_edge.engine.files import sha256_file, weights_of
+from neon_edge.engine.manifest import FILE_NAME as MANIFEST
+from neon_edge.errors import ConfigWrong
 
 FILE_NAME = "steps.json"
 
@@ -92,7 +94,9 @@ class Ledger:
         self._tell = tell
         self._number = 0
         self._path = directory / FILE_NAME
-        self._steps = _read(self._path, key)
+        self._steps = _read(self._path)
+        if self._steps.key != key:
+            self._steps = _Log(key)
         if not self._steps.done:
             shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
@@ -150,6 +154,25 @@ class Ledger:
         partial.replace(self._path)
 
 
+def unfinished(engines: str, places: Iterable[Path]) -> ConfigWrong | None:
+    """What to say of builds that were begun under this path, or name in one of `places`."""
+    for place in (Path(engines), *(place / engines for place in places)):
+        for steps in (place / FILE_NAME, *sorted(place.glob(f"*/{FILE_NAME}"))):
+            if steps.is_file() and not (steps.parent / MANIFEST).is_file():
+                return _begun(steps)
+    return None
+
+
+def _begun(steps: Path) -> ConfigWrong:
+    done = ", ".join(_read(steps).done) or "nothing yet"
+    writer = writer_of(steps.parent.parent)
+    return ConfigWrong(
+        f"{steps.parent} is a build that has not finished",
+        f"done: {done}; " + (f"process {writer} is at it" if writer else "nobody is at it"),
+        "wait for it" if writer else "run the same command again: it goes on behind these steps",
+    )
+
+
 def key_of(*facts: object) -> str:
     """Hex digest of all that a build is made from: texts, numbers, hashes, structs."""
     return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
@@ -164,12 +187,11 @@ def sources_key(*folders: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, key: str) -> _Log:
+def _read(path: Path) -> _Log:
     try:
-        steps = msgspec.json.decode(path.read_bytes(), type=_Log)
+        return msgspec.json.decode(path.read_bytes(), type=_Log)
     except (OSError, msgspec.MsgspecError):
-        return _Log(key)
-    return steps if steps.key == key else _Log(key)
+        return _Log("")
 
 
 def _to_disk(path: Path) -> None:

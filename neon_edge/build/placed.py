@@ -56,16 +56,27 @@ def alone(place: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             raise ConfigWrong(
                 "another build is writing here",
-                f"process {file.read().strip() or 'unknown'} in {place}",
+                f"process {writer_of(place) or 'unknown'} in {place}",
                 "wait until it has ended, or name another place with --out",
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def writer_of(place: Path) -> str:
+    """The process id of the build that writes in `place`; empty where none does."""
+    try:
+        with (place / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return (place / LOCK).read_text().strip()
+    except OSError:
+        return ""
+    return ""
 
 
 def put(partial: Path, target: Path) -> None:

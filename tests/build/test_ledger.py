@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from neon_edge.build.ledger import FILE_NAME, Ledger, Step, key_of, sources_key
+from neon_edge.build.ledger import FILE_NAME, Ledger, Step, key_of, sources_key, unfinished
+from neon_edge.build.placed import alone
 from neon_edge.engine.files import weights_of
 from neon_edge.errors import ConfigWrong
 
@@ -192,6 +194,27 @@ def test_an_error_of_ours_passes_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigWrong, match=r"^no$"):
         Workshop(tmp_path).ledger.step("one", Made, refuse, lambda made: [made.file])
+
+
+def test_a_build_that_was_begun_is_told_from_one_that_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "recipe"
+    shop = Workshop(place / "bundle.part")
+    assert unfinished("recipe", [tmp_path]) is None, "nothing is done yet"
+    shop.run()
+    for engines in ("recipe", str(place), str(place / "bundle.part")):
+        begun = unfinished(engines, [tmp_path / "elsewhere", tmp_path])
+        assert begun is not None
+        assert begun.wrong.endswith("bundle.part is a build that has not finished")
+        assert begun.facts == "done: one, two; nobody is at it"
+        assert "goes on" in begun.fix
+    with alone(place):
+        begun = unfinished("recipe", [tmp_path])
+        assert begun is not None
+        assert f"process {os.getpid()} is at it" in begun.facts
+        assert begun.fix == "wait for it"
+    shop.ledger.close(place / "bundle")
+    assert unfinished("recipe", [tmp_path]) is None
+    assert unfinished("nothing", [tmp_path]) is None
 
 
 def test_keys_follow_everything_they_are_made_of(tmp_path: Path) -> None:
