@@ -120,7 +120,12 @@ def _compile_parts(
         return compile_part(bundle, part, directory, kind)
 
     def step(part: Part, make: Callable[[Part], Part]) -> Part:
-        return steps.step(f"compile {part.name}", Part, lambda: make(part), lambda p: [p.plan])
+        return steps.step(
+            f"compile {part.name}",
+            Part,
+            lambda: make(part),
+            lambda made: {made.plan: made.plan_sha256},
+        )
 
     parts = [step(part, backbone_plan) for part in backbone]
     return steps, parts, [step(part, head_plan) for part in heads]

@@ -112,7 +112,12 @@ def _write(
     steps.step("tokenizer", str, words, lambda name: [name])
     steps.step("embedding table", str, table, lambda name: [name])
     return [
-        steps.step(f"export {plan.name}", Part, partial(written, plan), lambda part: [part.onnx])
+        steps.step(
+            f"export {plan.name}",
+            Part,
+            partial(written, plan),
+            lambda part: {part.onnx: part.onnx_sha256},
+        )
         for plan in plans
     ]
 

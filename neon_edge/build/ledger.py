@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +26,8 @@ from neon_edge.errors import ConfigWrong
 FILE_NAME = "steps.json"
 
 Result = TypeVar("Result")
+Files = Sequence[str] | Mapping[str, str]
+"""Names in the directory; with their `sha256_file` where `make` has just hashed them."""
 Tell = Callable[[str], None]
 
 
@@ -53,7 +55,7 @@ class Steps(Protocol):
         name: str,
         kind: type[Result],
         make: Callable[[], Result],
-        files: Callable[[Result], Sequence[str]],
+        files: Callable[[Result], Files],
     ) -> Result:
         """What `make` makes, which is of `kind` and wrote `files`."""
 
@@ -69,7 +71,7 @@ class AtOnce:
         name: str,
         kind: type[Result],
         make: Callable[[], Result],
-        files: Callable[[Result], Sequence[str]],
+        files: Callable[[Result], Files],
     ) -> Result:
         """Run it."""
         return make()
@@ -110,7 +112,7 @@ class Ledger:
         name: str,
         kind: type[Result],
         make: Callable[[], Result],
-        files: Callable[[Result], Sequence[str]],
+        files: Callable[[Result], Files],
     ) -> Result:
         """The result of `make`, or of the time it last ran to its end.
 
@@ -140,13 +142,13 @@ class Ledger:
             for name, digest in done.files.items()
         )
 
-    def _record(self, name: str, result: Any, files: Sequence[str]) -> None:
-        digests = {}
-        for file in files:
+    def _record(self, name: str, result: Any, files: Files) -> None:
+        digests = dict(files) if isinstance(files, Mapping) else dict.fromkeys(files, "")
+        for file, digest in digests.items():
             for path in (self.directory / file, weights_of(self.directory / file)):
                 if path.exists():
                     _to_disk(path)
-            digests[file] = sha256_file(self.directory / file)
+            digests[file] = digest or sha256_file(self.directory / file)
         self._steps.done[name] = _Done(digests, msgspec.to_builtins(result))
         partial = self._path.with_name(FILE_NAME + ".part")
         partial.write_bytes(msgspec.json.encode(self._steps))

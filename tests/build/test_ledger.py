@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from neon_edge.build import ledger as ledger_module
 from neon_edge.build.ledger import FILE_NAME, Ledger, Step, key_of, sources_key, unfinished
 from neon_edge.build.placed import alone
 from neon_edge.engine.files import weights_of
@@ -75,6 +77,25 @@ def test_a_file_that_is_not_whole_is_made_again(tmp_path: Path, spoil: str) -> N
     again = Workshop(tmp_path)
     again.run()
     assert again.ran == ["one"]
+
+
+def test_a_hash_that_a_step_gives_is_not_computed_again_and_holds(tmp_path: Path) -> None:
+    def make() -> str:
+        (tmp_path / "f").write_text("whole")
+        return hashlib.sha256(b"whole").hexdigest()
+
+    def run() -> tuple[list[str], str]:
+        told: list[str] = []
+        ledger = Ledger(tmp_path, "k", 1, told.append)
+        return told, ledger.step("one", str, make, lambda digest: {"f": digest})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger_module, "sha256_file", None)
+        run()
+    assert run()[0] == ["one: done before"]
+    (tmp_path / "f").write_text("cut")
+    assert run()[0] == ["one"]
+    assert run()[0] == ["one: done before"]
 
 
 def test_another_build_starts_from_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from neon_edge.build.published import INDEX
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.tokenizer import open_tokenizer, train_tokenizer
-from neon_edge.build.weights import PublishedWeights, open_weights
+from neon_edge.build.weights import PublishedWeights, all_finite, open_weights
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import CameraFrame
 
@@ -226,3 +227,16 @@ def test_embeddings_too_large_for_half_precision(published: Path, tiny_recipe: R
     weights = PublishedWeights(published, half, "here")
     with pytest.raises(ConfigWrong, match="does not fit"):
         write_embeddings(half, weights, published / "embeddings.npy")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_none_is_found_anywhere(dtype: torch.dtype, bad: float) -> None:
+    value = torch.linspace(-60000, 60000, 1037).to(dtype)
+    assert all_finite(value)
+    assert all_finite(value[:0])
+    for place in (0, 1, 511, 1036):
+        spoilt = value.clone()
+        spoilt[place] = bad
+        assert not all_finite(spoilt)
+        assert not all_finite(spoilt.reshape(17, 61))
