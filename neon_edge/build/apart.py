@@ -43,6 +43,8 @@ def compile_apart(
         child.kill()
         child.join()
         ours.close()
+    if isinstance(found, MemoryError):
+        raise _died(part, -signal.SIGKILL)
     if isinstance(found, Exception):
         raise found
     assert isinstance(found, Part)
@@ -53,7 +55,7 @@ def _died(part: Part, code: int | None) -> PlanUnfit:
     wrong = f"the compiler of part {part.name!r} died"
     if code == -signal.SIGKILL:
         fix = "set a smaller layers_per_part in the recipe, or free memory"
-        return PlanUnfit(wrong, "it was killed (-9), mostly for memory", fix)
+        return PlanUnfit(wrong, "it found no memory, or was killed for it (-9)", fix)
     return PlanUnfit(wrong, f"exit code {code}", "see what it said above")
 
 

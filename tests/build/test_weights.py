@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from neon_edge.build import published as published_module
 from neon_edge.build.export import write_embeddings
 from neon_edge.build.published import INDEX
 from neon_edge.build.recipe import Recipe
@@ -127,6 +128,18 @@ def test_random_weights_depend_on_seed_and_name_alone(tiny_recipe: Recipe) -> No
     assert not torch.equal(one.tensor(name), other.tensor(name))
     assert one.tensor(name).var() == pytest.approx(1 / 352, rel=0.02)
     assert one.sha256 == again.sha256 != other.sha256
+
+
+def test_shards_of_gigabytes_are_hashed_once(
+    published: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = open_weights(str(published), tiny_recipe)
+    first = weights.sha256
+    monkeypatch.setattr(published_module, "sha256_file", None)
+    assert weights.sha256 == first
+    monkeypatch.undo()
+    rewrite(published, NORM, torch.zeros(128))
+    assert open_weights(str(published), tiny_recipe).sha256 != first
 
 
 def test_weights_of_another_size(published: Path, tiny_recipe: Recipe) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -18,7 +17,7 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
-from neon_edge.build.placed import PART, put
+from neon_edge.build.placed import PART, put, scratch
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
@@ -72,8 +71,8 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
 
     def passes(names: list[str]) -> bool:
         _write(work, manifest, done, bits, names, partial)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            trial = compiled(partial, Path(scratch) / "trial", work.engine, work.threads, _silent)
+        with scratch(target.parent) as place:
+            trial = compiled(partial, place / "trial", work.engine, work.threads, _silent)
         failed = [gate for gate in trial.gates if not gate.passed]
         tell(f"{bits}, {len(names)} layers in float: " + (_said(failed) or "gate passed"))
         return not failed
