@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +24,7 @@ from neon_edge.build.heads import (
 from neon_edge.build.joined import open_all_weights
 from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.match import check_match
+from neon_edge.build.placed import PART, restore
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.samples import (
@@ -67,7 +67,8 @@ def make_bundle(
     """
     checkpoint = load_checkpoint(checkpoint_directory)
     check_match(recipe, checkpoint)
-    partial = bundle.with_name(bundle.name + ".part")
+    restore(bundle)
+    partial = bundle.with_name(bundle.name + PART)
     source = open_all_weights(weights, recipe, checkpoint.set_aside)
     steps = Ledger(partial, _key(recipe, checkpoint, source, clip), 2, tell)
     tell(f"export {recipe.name} from {source.origin} (licence {recipe.text.licence})")
@@ -108,9 +109,7 @@ def make_bundle(
         ),
     )
     write_manifest(partial, manifest)
-    steps.close()
-    shutil.rmtree(bundle, ignore_errors=True)
-    partial.replace(bundle)
+    steps.close(bundle)
     return manifest
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neon_edge.build.compile import Tell, compile_bundle
-from neon_edge.engine.manifest import FILE_NAME, EngineKind, read_manifest
+from neon_edge.build.placed import alone, writing_in
+from neon_edge.engine.manifest import FILE_NAME, EngineKind, Manifest, read_manifest
 from neon_edge.errors import ConfigWrong, UsageWrong
 
 if TYPE_CHECKING:
@@ -37,27 +38,89 @@ class BuildRequest:
 
 
 def build(request: BuildRequest, tell: Tell) -> Path:
-    """The directory of what was asked for: the bundle, or verified plans of it."""
+    """The directory of what was asked for: the bundle, or verified plans of it.
+
+    Raises `UsageWrong` where flags contradict one another or would mean nothing, before any work.
+    """
     given = Path(request.recipe)
     if (given / FILE_NAME).is_file():
-        out = request.out or BUILT / read_manifest(given).backbone.recipe
-        return compile_bundle(given, out, request.engine, request.threads, tell)
+        manifest = read_manifest(given)
+        _refuse_for_bundle(request, manifest)
+        out = request.out or BUILT / manifest.backbone.recipe
+        with writing_in(out), alone(out):
+            return compile_bundle(given, out, request.engine, request.threads, tell)
+    from neon_edge.build.recipe import load_recipe
+
+    out = request.out or BUILT / load_recipe(request.recipe).name
+    with writing_in(out):
+        wanted, published = _wanted(request)
+        with alone(out):
+            return _from_recipe(request, wanted, published, tell)
+
+
+def _refuse_for_bundle(request: BuildRequest, manifest: Manifest) -> None:
+    """A bundle is compiled as it is: what it was made from and how is settled in it."""
+    precision = manifest.backbone.quantised or "none"
+    meaningless = {
+        "--checkpoint": request.checkpoint,
+        "--weights": request.weights,
+        "--clip": request.clip,
+        "--calibration": request.calibration,
+        "--bundle-only": request.bundle_only,
+        f"--precision {request.precision}": request.precision not in ("", precision),
+    }
+    for flag, used in meaningless.items():
+        if used:
+            raise UsageWrong(
+                f"{flag} means nothing where a bundle is compiled",
+                f"{request.recipe} holds recipe {manifest.backbone.recipe!r}, heads and samples, "
+                f"precision {precision}",
+                "build from the recipe, or leave the flag away",
+            )
+
+
+def _refuse_for_recipe(request: BuildRequest, wanted: str, published: bool) -> None:
+    source = "--precision" if request.precision else "the recipe's quantise.to"
+    if wanted == "auto" and request.bundle_only:
+        raise UsageWrong(
+            "auto chooses by what plans measure, and a bundle alone is not compiled",
+            f"{source} is auto, with --bundle-only",
+            "add --precision none, int8 or int4, or leave --bundle-only away",
+        )
+    if wanted == "none" and request.calibration is not None:
+        why = "the weights are quantised already" if published else f"{source} is none"
+        raise UsageWrong(
+            "--calibration is for quantising, and nothing is quantised here",
+            why,
+            "leave it away" if published else "add --precision int8, int4 or auto",
+        )
+
+
+def _wanted(request: BuildRequest) -> tuple[str, QuantisedWeights | None]:
+    """The precision to quantise to, and the weights where others did it; both fit the flags."""
+    from neon_edge.build.recipe import load_recipe
+
+    if request.precision:
+        # Ahead of weights that may have to be fetched.
+        _refuse_for_recipe(request, request.precision, published=False)
     published = _published(request)
+    stated = load_recipe(request.recipe).text.quantise.to
+    wanted = "none" if published is not None else request.precision or stated
+    _refuse_for_recipe(request, wanted, published is not None)
+    return wanted, published
+
+
+def _from_recipe(
+    request: BuildRequest, wanted: str, published: QuantisedWeights | None, tell: Tell
+) -> Path:
     bundle = _bundle(request, tell)
     if published is not None:
         bundle = _placed(request, published, bundle, tell)
-    wanted = _wanted(request) if published is None else "none"
     if wanted == "none":
         if request.bundle_only:
             return bundle
         return compile_bundle(bundle, bundle.parent, request.engine, request.threads, tell)
     return _quantised(request, bundle, wanted, tell)
-
-
-def _wanted(request: BuildRequest) -> str:
-    from neon_edge.build.recipe import load_recipe
-
-    return request.precision or load_recipe(request.recipe).text.quantise.to
 
 
 def _published(request: BuildRequest) -> QuantisedWeights | None:

@@ -29,6 +29,7 @@ class PublishedFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._place = _places(directory)
+        self._hashed: dict[Path, str] = {}
 
     @property
     def names(self) -> list[str]:
@@ -76,10 +77,12 @@ class PublishedFiles:
                 raise _damaged(file, failure) from failure
 
     def sha256(self, names: Iterable[str]) -> str:
-        """Of the files that hold `names`, in the order of their file names."""
+        """Of the files that hold `names`, in the order of their file names. Each is read once."""
         digest = hashlib.sha256()
         for file in sorted({self._place[name] for name in names}):
-            digest.update(bytes.fromhex(sha256_file(file)))
+            if file not in self._hashed:
+                self._hashed[file] = sha256_file(file)
+            digest.update(bytes.fromhex(self._hashed[file]))
         return digest.hexdigest()
 
     def _check_names(

@@ -7,11 +7,12 @@ import sys
 
 import msgspec
 
+from neon_edge.build.ledger import unfinished
 from neon_edge.engine.manifest import Manifest, Part, read_manifest
 from neon_edge.engine.plan import check_fits, check_plan_file, this_machine
 from neon_edge.engine.tried import tried_lines
 from neon_edge.errors import ConfigWrong
-from neon_edge.runtime.plans import find_plans
+from neon_edge.runtime.plans import built_path, find_plans
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the manifest for a person, or as it is; exit 78 where plans do not fit here."""
-    directory = find_plans(options.engines)
+    try:
+        directory = find_plans(options.engines)
+    except ConfigWrong as failure:
+        raise unfinished(options.engines, built_path()) or failure from None
     manifest = read_manifest(directory)
     if options.json:
         sys.stdout.buffer.write(msgspec.json.encode(manifest) + b"\n")
@@ -54,6 +58,7 @@ def describe(manifest: Manifest) -> list[str]:
         f"licence {backbone.licence}",
         f"features   {backbone.pooled_width} wide, {backbone.tokens} tokens, {backbone.tap}, "
         f"hash {backbone.model_hash}",
+        f"precision  {backbone.precision}, Linears {backbone.quantised or 'the same'}",
         f"heads      {heads.head_type} {heads.control_mode}, {len(heads.joint_names)} joints"
         f"{' + base' if heads.base_velocity else ''}, {heads.steps} steps, from {heads.checkpoint}",
         f"made       {manifest.created} on {manifest.made_on} by neon-edge {manifest.neon_edge}",

@@ -6,6 +6,7 @@ plans compiled from a bundle on the machine that runs them, and the same manifes
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -269,5 +270,8 @@ def read_manifest(directory: Path) -> Manifest:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write it whole or not at all: a manifest is what makes a directory of files a build."""
     partial = directory / (FILE_NAME + ".part")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    with partial.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(directory / FILE_NAME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from neon_edge.build import published as published_module
 from neon_edge.build.export import write_embeddings
 from neon_edge.build.published import INDEX
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.tokenizer import open_tokenizer, train_tokenizer
-from neon_edge.build.weights import PublishedWeights, open_weights
+from neon_edge.build.weights import PublishedWeights, all_finite, open_weights
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import CameraFrame
 from tests.build.published_words import config_json
@@ -129,6 +131,18 @@ def test_random_weights_depend_on_seed_and_name_alone(tiny_recipe: Recipe) -> No
     assert not torch.equal(one.tensor(name), other.tensor(name))
     assert one.tensor(name).var() == pytest.approx(1 / 352, rel=0.02)
     assert one.sha256 == again.sha256 != other.sha256
+
+
+def test_shards_of_gigabytes_are_hashed_once(
+    published: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = open_weights(str(published), tiny_recipe)
+    first = weights.sha256
+    monkeypatch.setattr(published_module, "sha256_file", None)
+    assert weights.sha256 == first
+    monkeypatch.undo()
+    rewrite(published, NORM, torch.zeros(128))
+    assert open_weights(str(published), tiny_recipe).sha256 != first
 
 
 def test_weights_of_another_size(published: Path, tiny_recipe: Recipe) -> None:
@@ -294,3 +308,16 @@ def test_embeddings_too_large_for_half_precision(published: Path, tiny_recipe: R
     weights = PublishedWeights(published, half, "here")
     with pytest.raises(ConfigWrong, match="does not fit"):
         write_embeddings(half, weights, published / "embeddings.npy")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_none_is_found_anywhere(dtype: torch.dtype, bad: float) -> None:
+    value = torch.linspace(-60000, 60000, 1037).to(dtype)
+    assert all_finite(value)
+    assert all_finite(value[:0])
+    for place in (0, 1, 511, 1036):
+        spoilt = value.clone()
+        spoilt[place] = bad
+        assert not all_finite(spoilt)
+        assert not all_finite(spoilt.reshape(17, 61))

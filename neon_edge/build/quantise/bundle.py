@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -18,7 +17,7 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
-from neon_edge.build.ledger import no_room
+from neon_edge.build.placed import PART, cannot_write, put, scratch
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
@@ -70,12 +69,12 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         for report in quantised.reports
     ]
     _check_skip(work.settings.skip, reports)
-    partial = target.with_name(target.name + ".part")
+    partial = target.with_name(target.name + PART)
 
     def passes(names: list[str]) -> bool:
         _write(work, manifest, done, bits, names, partial)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            trial = compiled(partial, Path(scratch) / "trial", work.engine, work.threads, _silent)
+        with scratch(target.parent) as place:
+            trial = compiled(partial, place / "trial", work.engine, work.threads, _silent)
         failed = [gate for gate in trial.gates if not gate.passed]
         tell(f"{bits}, {len(names)} layers in float: " + (_said(failed) or "gate passed"))
         return not failed
@@ -103,8 +102,7 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
             "use a finer precision, or more and better calibration moments",
         )
     write_reports(partial, reports, work.moments.names, skip)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
+    put(partial, target)
     return read_manifest(target)
 
 
@@ -161,7 +159,7 @@ def quantise_part(
             tell=lambda step: tell(f"{bits} {part.name}: {step}"),
         )
     except OSError as failure:
-        raise no_room(work.kept, failure) from failure
+        raise cannot_write(work.kept, failure) from failure
     pieces = len(fed) // len(work.moments.names)
     done.reports = [replace(report, sample=report.sample // pieces) for report in done.reports]
     return done

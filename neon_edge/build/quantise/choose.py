@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from msgspec import structs
 
-from neon_edge.build.compile import CURRENT, Tell, compiled, plans_name, point
+from neon_edge.build.compile import Tell, compiled, plans_name, settle
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.method import Bits
 from neon_edge.build.quantise.passes import open_pass
@@ -59,12 +58,9 @@ def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
         table[name] = structs.replace(table[name], median_ms=spent)
     rows = decided(table.values())
     winner = next(row.name for row in rows if row.chosen)
-    chosen = built / plans_name(this_machine(work.engine))
-    shutil.rmtree(chosen, ignore_errors=True)
-    plans[winner].rename(chosen)
-    manifest = structs.replace(read_manifest(chosen), candidates=rows)
-    write_manifest(chosen, manifest)
-    point(built / CURRENT, chosen.name)
+    fastest = plans[winner]
+    write_manifest(fastest, structs.replace(read_manifest(fastest), candidates=rows))
+    chosen = settle(fastest, built)
     for line in tried_lines(rows):
         tell(line)
     return chosen
