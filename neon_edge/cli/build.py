@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from neon_edge.cli.inspect import describe
 from neon_edge.cli.progress import BuildProgress
+from neon_edge.engine.described import describe
 from neon_edge.engine.manifest import read_manifest
 
 

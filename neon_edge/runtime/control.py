@@ -31,7 +31,7 @@ from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
 from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, read_spec, write_note
 from neon_edge.runtime.stages import RobotStages
-from neon_edge.runtime.swapping import SwapIn
+from neon_edge.runtime.swap_in import SwapIn
 from neon_edge.runtime.unfinished import begin
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing

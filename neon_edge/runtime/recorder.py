@@ -168,9 +168,10 @@ class Recorder:
                 ended, unsynced = batch is None, unsynced or batch is not None
                 self._add(batch)
             # Of a run that has little to say too: its chunk may take minutes to fill.
-            if unsynced and self._clock.now_ns() - synced_ns >= SYNC_EVERY_NS:
+            now_ns = self._clock.now_ns()
+            if unsynced and now_ns - synced_ns >= SYNC_EVERY_NS:
                 self._file.sync()
-                synced_ns, unsynced = self._clock.now_ns(), False
+                synced_ns, unsynced = now_ns, False
         self._file.close()
 
     def _add(self, batch: Batch | None) -> None:

@@ -3,21 +3,15 @@
     caller ─▶ supervisor: admits, compares, writes the order ─▶ SIGUSR2 ─▶ control: a thread
     opens and warms the new head, a tick takes it ─▶ the thread says which, and frees the old one
 
-A thread beside the tick costs it what the interpreter's lock is held for. Opening and running a
-session do not hold it (ONNX Runtime releases it), so what is left is Python's own, given back
-within the switch interval; README.md says what was measured.
+This is the supervisor's side; the control process's is `swap_in.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -25,18 +19,14 @@ from msgspec import Struct
 from neon_edge.clock import Clock
 from neon_edge.engine.manifest import Manifest
 from neon_edge.errors import NeonEdgeError, UsageWrong
-from neon_edge.heads.several import Head, SeveralHeads
 from neon_edge.runtime.arming import NOBODY_LISTENS, Tell
 from neon_edge.runtime.events import Event, EventLog
-from neon_edge.runtime.headset import HeadPlan, base_driver, head_plan, open_head, refuse_swap
+from neon_edge.runtime.headset import HeadPlan, base_driver, head_plan, refuse_swap
 from neon_edge.runtime.plans import admit
-from neon_edge.runtime.realtime import below_the_tick
 from neon_edge.runtime.requests import Answer, Asked, Reply
 from neon_edge.runtime.spec import RunSpec, replaced, write_spec
 
 LONGEST_RAMP_S = 10.0
-POLL_NS = 5_000_000
-_LOG = logging.getLogger("control")
 GIVE_UP_NS = 9_000_000_000
 _SLOW = Reply(
     False,
@@ -143,7 +133,7 @@ class Swapping:
             return lambda: refused
         if not self._tell(0):
             return lambda: NOBODY_LISTENS
-        _write(self._spec.swap_wanted, order)
+        write_whole(self._spec.swap_wanted, order)
         self._tell(signal.SIGUSR2)
         self._pending = order
         asked_ns = self._clock.now_ns()
@@ -200,104 +190,8 @@ class Swapping:
         return Reply(True, {"head": order.plan.name, "tick": note.tick, "ramp_s": order.ramp_s})
 
 
-class _Ready(NamedTuple):
-    order: SwapOrder
-    head: Head
-
-
-class SwapIn:
-    """The control process's side. `asked` is for a signal, `look` for the end of every tick.
-
-    `start` before real time is entered, so that the thread does not inherit the tick's priority,
-    and `close` before the process ends: a thread inside a session must not be torn out of it.
-    """
-
-    def __init__(self, spec: RunSpec, heads: SeveralHeads, clock: Clock) -> None:
-        self._spec = spec
-        self._heads = heads
-        self._clock = clock
-        self._bell, self._ring = os.pipe()
-        self._ready: _Ready | None = None
-        self._old: Head | None = None
-        self.replaced: list[Head] = []
-        """Heads that ran and were swapped out; their engines are closed."""
-        self._tick = 0
-        self._ended = False
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Let a thread wait for orders."""
-        self._thread = threading.Thread(target=self._serve, name="swap")
-        self._thread.start()
-
-    def asked(self) -> None:
-        """There is an order to read."""
-        if not self._ended:
-            os.write(self._ring, b"s")
-
-    def close(self) -> None:
-        """Take no more orders, and wait for the thread: for a load under way, seconds at most."""
-        self._ended = True
-        os.close(self._ring)
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._bell)
-
-    def look(self, tick: int) -> int:
-        """Take a head that is ready, behind tick number `tick`; gives the order's number or 0."""
-        ready = self._ready
-        if ready is None:
-            return 0
-        self._tick = tick
-        self._old = self._heads.replace(ready.order.place, ready.head, ready.order.ramp_s)
-        self._ready = None
-        return ready.order.number
-
-    def _serve(self) -> None:
-        while os.read(self._bell, 64):
-            order = self._wanted()
-            if order is None:
-                continue
-            with below_the_tick():
-                note = self._obey(order)
-            try:
-                _write(self._spec.swap_done, note)
-            except OSError:
-                _LOG.exception("what came of a swap could not be told")
-
-    def _wanted(self) -> SwapOrder | None:
-        """The order, once. None for a signal that nobody meant."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            raw = self._spec.swap_wanted.read_bytes()
-            self._spec.swap_wanted.unlink()
-            return msgspec.json.decode(raw, type=SwapOrder)
-        return None
-
-    def _is_untaken(self) -> bool:
-        return self._ready is not None
-
-    def _obey(self, order: SwapOrder) -> SwapNote:
-        try:
-            head = open_head(order.plan, self._spec.robot)
-        except NeonEdgeError as failure:
-            return SwapNote(order.number, 0, failure.wrong, failure.facts, failure.fix)
-        except Exception as failure:
-            _LOG.exception("a head did not open; this is our bug, please report it")
-            return SwapNote(order.number, 0, "the new head did not open", repr(failure))
-        self._ready = _Ready(order, head)
-        while self._is_untaken() and not self._ended:
-            self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
-        if self._is_untaken():
-            head.network.engine.close()
-            return SwapNote(order.number, 0, "the run ended before the new head was taken")
-        if self._old is not None:
-            self._old.network.engine.close()
-            self.replaced.append(self._old)
-            self._old = None
-        return SwapNote(order.number, self._tick)
-
-
-def _write(path: Path, content: Struct) -> None:
+def write_whole(path: Path, content: Struct) -> None:
+    """Never half a file under this name."""
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(msgspec.json.encode(content))
     partial.replace(path)

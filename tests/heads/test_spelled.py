@@ -144,7 +144,7 @@ def test_a_fault_moves_no_motor(tokens: ActionTokens, said: list[list[int]]) -> 
     for tick in range(1, 160):
         now = tick * TICK_NS
         state.received_ns[:] = now
-        features = seen(0 if tick < 100 else 1, 1 if tick < 100 else 2, tick)
+        features = seen(0 if tick < 100 else 1, tick, tick)
         setpoint = heads.setpoint(features, state, now, tick)
         command = safety.filter(setpoint, state, features, Health(), now)
         sent.append((command.position.copy(), command.rung))
