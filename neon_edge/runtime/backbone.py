@@ -5,6 +5,7 @@ Run by the supervisor as `python -m neon_edge.runtime.backbone RUN.json`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from contextlib import ExitStack
@@ -37,6 +38,8 @@ from neon_edge.telemetry.ring import PassRing
 from neon_edge.types import Features
 
 NICENESS = 5
+OOM_SCORE = 500
+"""Of -1000 to 1000; the unit shields all of the service with -900, and the motors need control."""
 POLL_NS = 2_000_000
 
 
@@ -142,6 +145,7 @@ def run(spec: RunSpec, stop: Stop) -> None:
     manifest = admit(directory, spec.robot)
     # The control loop and the motors come first.
     os.nice(NICENESS)
+    _go_first()
     leave_to_control(spec.robot.runtime.cpus)
     with ExitStack() as opened:
         backbone = open_backbone(manifest, directory, spec.backbone_threads)
@@ -168,6 +172,12 @@ def run(spec: RunSpec, stop: Stop) -> None:
             listener.look()
             if not passes.make(sensing.look(clock.now_ns())):
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
+
+
+def _go_first() -> None:
+    """Where memory runs out, the kernel ends this process: the robot holds, and it comes back."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 
 
 def _open_ear(

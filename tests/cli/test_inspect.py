@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from neon_edge.build.ledger import Ledger
-from neon_edge.cli.inspect import describe
 from neon_edge.cli.main import main
+from neon_edge.engine.described import describe
 from neon_edge.engine.manifest import write_manifest
+from tests.conftest import ROOT
 from tests.engine.machines import manifest_of
 
 
@@ -34,3 +37,13 @@ def test_a_bundle_says_its_precision(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert any(
         line.endswith("any machine (a bundle)") for line in describe(manifest_of(machine=None))
     )
+
+
+def test_a_reader_that_has_seen_enough_is_no_bug_of_ours(plans: Path) -> None:
+    asked = [sys.executable, "-m", "neon_edge", "inspect", str(plans)]
+    told = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert told.stdout is not None and told.stderr is not None
+    told.stdout.close()
+    said = told.stderr.read()
+    assert told.wait(60) == 141
+    assert said == b""
