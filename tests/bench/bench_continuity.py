@@ -1,6 +1,6 @@
 """How smooth is each strategy where features change, and does the task succeed?
 
-    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1200] [--json]
+    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1200] [--kept DIR] [--json]
 
 Two flow heads are trained here on `toy_task.py` (two valid paths), the second to continue given
 rows; they are exported and compiled like any other, and played by the runtime's own strategies at
@@ -29,6 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from neon_edge.checkpoint import load_checkpoint
 from neon_edge.config import load_robot
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.manifest import HeadsManifest
@@ -77,14 +78,23 @@ class Episode(NamedTuple):
     success: bool
 
 
+def trained(directory: Path, rounds: int, prefix_rows: int = 0) -> HeadsManifest:
+    """Plans in `directory`, trained unless they are there."""
+    stated = directory / f"heads-{rounds}.json"
+    if not stated.exists():
+        _, made = toy.trained(directory, rounds, 0, prefix_rows)
+        stated.write_bytes(msgspec.json.encode(made))
+    return msgspec.json.decode(stated.read_bytes(), type=HeadsManifest)
+
+
 class Bench:
     """Trained heads, ready to be played by any strategy."""
 
     def __init__(self, directory: Path, rounds: int) -> None:
         self._directory = directory
-        checkpoint, self._manifest = toy.trained(directory / "plain", rounds, seed=0)
-        _, self._prefixed = toy.trained(directory / "prefixed", rounds, 0, PREFIX_ROWS)
-        actions = checkpoint.actions
+        self._manifest = trained(directory / "plain", rounds)
+        self._prefixed = trained(directory / "prefixed", rounds, PREFIX_ROWS)
+        actions = load_checkpoint(directory / "plain").actions
         self._middle = np.array(actions.middle, np.float32)
         self._half = np.array(actions.half_range, np.float32)
 
@@ -218,11 +228,12 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=1200, help="of training")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--kept", type=Path, help="where trained heads are, or are to be kept")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
-        bench = Bench(Path(name), chosen.rounds)
+        bench = Bench(chosen.kept or Path(name), chosen.rounds)
         took = time.perf_counter() - began
         if not chosen.json:
             print(f"trained and compiled in {took:.0f} s; worst and median of the episodes' worst")
