@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -188,13 +189,21 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Every mutant of neon_edge/safety must die.")
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
-    parser.add_argument("--seed", type=int, default=0, help="draws the sample")
+    parser.add_argument("--seed", type=int, help="draws the sample; without it, the commit does")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="those whose FILE:FUNCTION has it"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document, no table")
     parser.add_argument("--tests", nargs="+", default=["tests/safety"], metavar="PATH")
     return parser.parse_args()
+
+
+def seed_of_commit() -> int:
+    """A sample that every commit draws anew and that can be drawn again; 0 outside a repository."""
+    told = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return int(told.stdout[:8], 16) if told.returncode == 0 else 0
 
 
 def all_mutants(safety: Path) -> list[Mutant]:
@@ -207,6 +216,7 @@ def all_mutants(safety: Path) -> list[Mutant]:
 def main() -> int:
     """0: every mutant dies. 1: one survives, or one called equivalent dies. 2: nothing is known."""
     chosen = arguments()
+    seed = seed_of_commit() if chosen.seed is None else chosen.seed
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="safety-") as made:
         frozen = Path(made).resolve()
@@ -220,7 +230,8 @@ def main() -> int:
             return 2
         mutants = [m for m in mutants if chosen.only in f"{m.file}:{m.function}"]
         if chosen.sample is not None and chosen.sample < len(mutants):
-            mutants = random.Random(chosen.seed).sample(mutants, chosen.sample)
+            mutants = random.Random(seed).sample(mutants, chosen.sample)
+            print(f"{chosen.sample} mutants drawn by --seed {seed}", file=sys.stderr)
         verdicts = []
         with ProcessPoolExecutor(WORKERS, mp_context=FORK) as pool:
             for verdict in pool.map(partial(judged, chosen.tests, frozen), mutants):
@@ -232,12 +243,13 @@ def main() -> int:
             return 2
     counts = Counter(verdict.fate for verdict in verdicts)
     seconds = round(time.monotonic() - began)
-    tally = {"mutants": len(verdicts)} | {fate: counts[fate] for fate in FATES}
+    tally = {"seed": seed, "mutants": len(verdicts)} | {fate: counts[fate] for fate in FATES}
     if chosen.json:
         rows = [verdict._asdict() | {"fate": verdict.fate} for verdict in verdicts]
         print(json.dumps(tally | {"seconds": seconds, "verdicts": rows}))
     else:
-        print(", ".join(f"{count} {name}" for name, count in tally.items()), f"in {seconds} s")
+        told = ", ".join(f"{count} {name}" for name, count in tally.items() if name != "seed")
+        print(told, f"in {seconds} s")
     return int(counts["survived"] + counts["wrongly called equivalent"] > 0)
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A recipe at its full size with random weights, quantised: time, peak memory and plan sizes.
 
-    until scripts/size_quantised.py qwen_vl_3b --bits int4 --directory /tmp/sizes; do :; done
+    until scripts/size_quantised.py qwen_vl_3b --directory /tmp/sizes; [ $? -ne 75 ]; do :; done
 
 Exports the backbone, then, part by part: calibrates on 16 moments of the clip that tests use,
 quantises, compiles for SM86 under TensorRT-RTX in a process of its own, and holds the plan's size
 against what the format promises. Stops with 75 behind the first layer that ends after `--minutes`;
-the same command goes on there. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout; CPU
+the same command goes on there. Ends with 1 where a plan is more than a tenth larger than promised
+or a step's peak is above 12 GiB. Figures go to DIRECTORY/RECIPE-BITS.json, the table to stdout; CPU
 is what a part took of all cores together, which other work beside it changes little.
 
 No gate is measured: random weights have no joint error worth the name.
@@ -28,7 +29,7 @@ import torch
 from size_table import Measured, compile_apart, peak_bytes, reset_peak
 
 from neon_edge.build.calibrate.clip import from_clip
-from neon_edge.build.calibrate.take import CLIP, INSTRUCTION
+from neon_edge.build.calibrate.take import CLIP, HEARD, INSTRUCTION
 from neon_edge.build.export import export_backbone
 from neon_edge.build.ledger import Ledger
 from neon_edge.build.quantise.bundle import Work, quantise_part
@@ -45,6 +46,8 @@ from neon_edge.engine.manifest import BackboneManifest, Part
 
 GO_ON = 75
 MOMENTS = 16
+LARGEST, HIGHEST_GIB = 1.10, 12.0
+"""Of a plan, in parts of what its format promises; and of any step's memory."""
 
 
 def main() -> int:
@@ -78,7 +81,9 @@ def main() -> int:
         finally:
             figures.write_text(json.dumps(rows, indent=1))
     print(table(rows))
-    return 0
+    for line in (wrong := missed(rows)):
+        print(f"MISSED: {line}", file=sys.stderr)
+    return int(bool(wrong))
 
 
 class TimeUp(Exception):
@@ -108,8 +113,9 @@ def exported(recipe: Recipe, options: argparse.Namespace) -> tuple[BackboneManif
         manifest = export_backbone(recipe, "random:0", bundle, steps)
         stated.write_bytes(msgspec.json.encode(manifest))
     manifest = msgspec.json.decode(stated.read_bytes(), type=BackboneManifest)
-    pictures = manifest.image.count
-    moments = from_clip(CLIP, [INSTRUCTION], MOMENTS, pictures, recipe.text.quantise.seed)
+    pictures, audio, seed = manifest.image.count, manifest.audio, recipe.text.quantise.seed
+    clip = CLIP if audio is None else HEARD
+    moments = from_clip(clip, [INSTRUCTION], MOMENTS, pictures, seed, audio, recipe.apart_s)
     kept = options.directory / recipe.name / "kept"
     settings = recipe.text.quantise
     return manifest, Work(bundle, moments, settings, options.threads, kept, "onnxruntime")
@@ -203,6 +209,22 @@ def table(rows: dict[str, Any]) -> str:
             f"| {max(step['load'] for step in row['steps']):.0f} |"
         )
     return "\n".join(lines)
+
+
+def missed(rows: dict[str, Any]) -> list[str]:
+    """Parts that are larger than promised, and steps that took too much memory."""
+    large = [
+        f"the plan of {name} is {ratio:.3f} of what is promised, at most {LARGEST:.2f}"
+        for name, row in rows.items()
+        if not (ratio := row["plan"] / row["promised"]) <= LARGEST
+    ]
+    hungry = [
+        f"{step['name']} took {step['gib']:.1f} GiB, at most {HIGHEST_GIB:g}"
+        for row in rows.values()
+        for step in row["steps"]
+        if not step["gib"] <= HIGHEST_GIB
+    ]
+    return large + hungry
 
 
 def whole(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -38,6 +38,10 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Room for the chat template and the instruction together."""
     pictures: Count = 1
     """Cameras a pass."""
+    window: Count = 1
+    """Pictures a camera: the newest, and those before it."""
+    window_hz: Annotated[float, Meta(gt=0)] = 4.0
+    """How far apart those are; upstream's `fps`."""
     vision_apart: bool = False
     """Each picture passes the vision part alone, so that one that was just seen need not."""
     fold_prefix: bool = False
@@ -116,7 +120,7 @@ class Batched(Reference, Protocol):
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where one of several encoders is published, and under which terms."""
+    """Where one of several encoders, or the fusion, is published, and under which terms."""
 
     model_id: str
     revision: str
@@ -130,6 +134,10 @@ class Joined(Protocol):
     @property
     def sources(self) -> Mapping[str, Published]:
         """By the first word of their tensors' names."""
+
+    @property
+    def fusion_published(self) -> bool:
+        """Whether the fusion lies beside the encoders, and not in the checkpoint of the heads."""
 
     @property
     def streams(self) -> Streams:

@@ -83,8 +83,10 @@ class QwenFamily(ABC):
             merge=vision.spatial_merge_size,
             mean=list(vision.image_mean),
             std=list(vision.image_std),
-            count=self.cut.pictures,
+            count=self.cut.pictures * self.cut.window,
             exact=self.cut.exact_pictures,
+            window=self.cut.window,
+            window_hz=self.cut.window_hz,
         )
 
     @property
@@ -100,7 +102,9 @@ class QwenFamily(ABC):
         """`vision`, then the decoder in one graph or in runs of `layers_per_part` layers."""
         from neon_edge.backbones.qwen_network import vision_part
 
-        image = structs.replace(self.image, count=1) if self.cut.vision_apart else self.image
+        image = (
+            structs.replace(self.image, count=1, window=1) if self.cut.vision_apart else self.image
+        )
         rows = image.picture_tokens * image.count
         stacked = [spec.name for spec in self._stacked(0, self.stacked)]
         vision = PartPlan(

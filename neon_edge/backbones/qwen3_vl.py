@@ -95,8 +95,6 @@ class Qwen3VL(QwenFamily):
             "text_config.num_key_value_heads": text.num_kv_heads,
             "text_config.head_dim": text.head_size,
             "text_config.rms_norm_eps": text.rms_norm_eps,
-            "text_config.rope_theta": text.rope_theta,
-            "text_config.rope_scaling.mrope_section": list(text.mrope_section),
             "text_config.rope_parameters.rope_theta": text.rope_theta,
             "text_config.rope_parameters.mrope_section": list(text.mrope_section),
             "vision_config.num_heads": vision.num_heads,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neon_edge.backbones.contract import Tap, TensorSource
 from neon_edge.backbones.qwen_network import Network
-from neon_edge.backbones.qwen_prefix import FoldedPrefix, Kept
+from neon_edge.backbones.qwen_prefix import FoldedPrefix, Kept, cache_name
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt
 
 
@@ -87,6 +87,7 @@ class DecoderPart(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.kept = nn.ModuleList(kept)
+        self._cache_name = cache_name(layers[0]) if kept else ""
         self.norm = norm
         self._begins = begins
         self._stacked = stacked
@@ -117,7 +118,7 @@ class DecoderPart(nn.Module):
                 hidden,
                 attention_mask=self.mask,
                 position_embeddings=(self.cos, self.sin),
-                past_key_values=self.kept[index] if len(self.kept) else None,
+                **({self._cache_name: self.kept[index]} if len(self.kept) else {}),
             )
             if index < self._stacked:
                 hidden = self._stack(hidden, added[index])

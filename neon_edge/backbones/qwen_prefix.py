@@ -10,6 +10,7 @@ follows.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -29,9 +30,17 @@ class Kept(nn.Module):
         self.register_buffer("keys", keys)
         self.register_buffer("values", values)
 
-    def update(self, keys: Tensor, values: Tensor, _layer: int) -> tuple[Tensor, Tensor]:
+    def update(
+        self, keys: Tensor, values: Tensor, *_place: object, **_more: object
+    ) -> tuple[Tensor, Tensor]:
         """What the layer attends to: the kept ones, then this pass's."""
         return torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
+
+
+def cache_name(layer: nn.Module) -> str:
+    """What a decoder layer calls the argument that takes a cache: transformers 5.24 renamed it."""
+    named = "cache" in inspect.signature(layer.forward).parameters
+    return "cache" if named else "past_key_values"
 
 
 class FoldedPrefix:
@@ -78,7 +87,7 @@ class FoldedPrefix:
                 self.hidden,
                 attention_mask=mask[:, :, :count, :count],
                 position_embeddings=(cos[:, :count], sin[:, :count]),
-                past_key_values=noted,
+                **{cache_name(layer): noted},
             )
         self._layer += 1
         return Kept(noted.keys, noted.values)
@@ -87,6 +96,8 @@ class FoldedPrefix:
 class _Noted:
     """A cache that only listens."""
 
-    def update(self, keys: Tensor, values: Tensor, _layer: int) -> tuple[Tensor, Tensor]:
+    def update(
+        self, keys: Tensor, values: Tensor, *_place: object, **_more: object
+    ) -> tuple[Tensor, Tensor]:
         self.keys, self.values = keys, values
         return keys, values

@@ -66,11 +66,11 @@ class QwenVL(QwenFamily):
         """Head counts, windows, norms and rotary constants, by their keys in config.json."""
         vision, text = self.config.vision, self.config.text
         return {
-            "num_attention_heads": text.num_heads,
-            "num_key_value_heads": text.num_kv_heads,
-            "rms_norm_eps": text.rms_norm_eps,
-            "rope_theta": text.rope_theta,
-            "rope_scaling.mrope_section": list(text.mrope_section),
+            "text_config.num_attention_heads": text.num_heads,
+            "text_config.num_key_value_heads": text.num_kv_heads,
+            "text_config.rms_norm_eps": text.rms_norm_eps,
+            "text_config.rope_parameters.rope_theta": text.rope_theta,
+            "text_config.rope_parameters.mrope_section": list(text.mrope_section),
             "image_token_id": self.config.tokens.image,
             "vision_start_token_id": self.config.tokens.vision_start,
             "vision_config.num_heads": vision.num_heads,

@@ -171,7 +171,7 @@ class TribeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """With it, `fusion` is not used."""
     rates: Rates = Rates()
     sources: dict[str, Published] = {}
-    """Where each encoder is published: video, audio, text."""
+    """Where each is published: video, audio, text, and the fusion where it is TRIBE v2's."""
 
     @property
     def pooled_width(self) -> int:

@@ -21,10 +21,19 @@ from neon_edge.backbones.contract import (
 )
 from neon_edge.backbones.tribe import MODALITIES, TribeConfig
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt
-from neon_edge.engine.streams import Streams
+from neon_edge.engine.streams import STEP_NS, Streams
 from neon_edge.errors import ConfigWrong
 
 FUSION = "fusion."
+TRIBE_V2 = (
+    "projectors.",
+    "time_pos_embed",
+    "combiner.",
+    "encoder.layers.",
+    "encoder.final_norm.",
+    "low_rank_head.",
+)
+"""What TRIBE v2 computes up to its head; tensors behind it predict brains and are left alone."""
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 """Of transformers' `VJEPA2VideoProcessor`."""
@@ -58,7 +67,7 @@ class Tribe:
         "audio.encoder.",
         "audio.feature_projection.",
         "text.model.",
-        FUSION,
+        *(FUSION + name for name in TRIBE_V2),
     )
 
     def __init__(self, config: TribeConfig, cut: Cut) -> None:
@@ -102,8 +111,13 @@ class Tribe:
 
     @property
     def sources(self) -> Mapping[str, Published]:
-        """Where the three encoders are published; nothing where weights are drawn."""
+        """Where encoders and fusion are published; nothing where weights are drawn."""
         return self.config.sources
+
+    @property
+    def fusion_published(self) -> bool:
+        """TRIBE v2's own is; upstream's was trained with the heads."""
+        return self.config.low_rank is not None
 
     @property
     def streams(self) -> Streams:
@@ -166,6 +180,13 @@ class Tribe:
             rows = ROWS_PER_SECOND * cut.audio_seconds - 1
             if rows != self.config.audio.tokens:
                 wrong["audio_seconds"] = (self.config.audio.tokens + 1) // ROWS_PER_SECOND
+            steps, fused = cut.audio_seconds * 10**9 // STEP_NS, self.config.low_rank
+            if fused is not None and fused.steps != steps:
+                raise ConfigWrong(
+                    "steps are of half a second, and do not fill the window of sound",
+                    f"low_rank.steps = {fused.steps}, audio_seconds = {cut.audio_seconds}",
+                    f"low_rank.steps = {steps}",
+                )
         if wrong:
             raise ConfigWrong(
                 "cut and config of this recipe disagree",

@@ -52,6 +52,7 @@ def settings(config: TribeConfig, kept: Sequence[str]) -> dict[str, Any]:
             "patch_size": video.patch_size,
             "tubelet_size": video.tubelet_size,
             "crop_size": video.crop_size,
+            "hidden_act": "gelu",
         },
         "audio": {
             "num_attention_heads": audio.num_heads,
@@ -66,8 +67,10 @@ def settings(config: TribeConfig, kept: Sequence[str]) -> dict[str, Any]:
         "text": {
             "num_attention_heads": text.num_heads,
             "num_key_value_heads": text.num_kv_heads,
+            "head_dim": text.head_size,
+            "attention_bias": False,
             "rms_norm_eps": text.rms_norm_eps,
-            "rope_theta": text.rope_theta,
+            "rope_parameters.rope_theta": text.rope_theta,
             "hidden_act": "silu",
             **_scaling(config),
         },
@@ -77,12 +80,12 @@ def settings(config: TribeConfig, kept: Sequence[str]) -> dict[str, Any]:
 
 def _scaling(config: TribeConfig) -> dict[str, Any]:
     if config.text.rope_scaling is None:
-        return {}
+        return {"rope_parameters.rope_type": "default"}
     factor, low, high, original = config.text.rope_scaling
     return {
-        "rope_scaling.rope_type": "llama3",
-        "rope_scaling.factor": factor,
-        "rope_scaling.low_freq_factor": low,
-        "rope_scaling.high_freq_factor": high,
-        "rope_scaling.original_max_position_embeddings": original,
+        "rope_parameters.rope_type": "llama3",
+        "rope_parameters.factor": factor,
+        "rope_parameters.low_freq_factor": low,
+        "rope_parameters.high_freq_factor": high,
+        "rope_parameters.original_max_position_embeddings": original,
     }

@@ -6,8 +6,10 @@ their heaps leave behind. A compiler that is killed for memory also takes only i
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import multiprocessing.connection
+import signal
 from pathlib import Path
 
 from neon_edge.engine.files import weights_of
@@ -15,6 +17,7 @@ from neon_edge.engine.manifest import EngineKind, Part
 from neon_edge.engine.plan import compile_part
 from neon_edge.errors import NeonEdgeError, PlanUnfit
 
+_PR_SET_PDEATHSIG = 1
 _SMALL_BYTES = 64 << 20
 """A graph that is not worth a process."""
 
@@ -34,22 +37,26 @@ def compile_apart(
         found = ours.recv()
     except EOFError:
         child.join()
-        raise PlanUnfit(
-            f"the compiler of part {part.name!r} died",
-            f"exit code {child.exitcode} (-9: killed, mostly for memory)",
-            "set a smaller layers_per_part in the recipe, or free memory",
-        ) from None
+        raise _died(part, child.exitcode) from None
     finally:
         # Also on an interrupt: a compiler must not write on behind a build that has ended.
-        if child.is_alive() and not ours.closed:
-            child.join(timeout=5)
         child.kill()
         child.join()
         ours.close()
-    if isinstance(found, NeonEdgeError):
+    if isinstance(found, MemoryError):
+        raise _died(part, -signal.SIGKILL)
+    if isinstance(found, Exception):
         raise found
     assert isinstance(found, Part)
     return found
+
+
+def _died(part: Part, code: int | None) -> PlanUnfit:
+    wrong = f"the compiler of part {part.name!r} died"
+    if code == -signal.SIGKILL:
+        fix = "set a smaller layers_per_part in the recipe, or free memory"
+        return PlanUnfit(wrong, "it found no memory, or was killed for it (-9)", fix)
+    return PlanUnfit(wrong, f"exit code {code}", "see what it said above")
 
 
 def _compile(
@@ -60,10 +67,18 @@ def _compile(
     kind: EngineKind,
     threads: int,
 ) -> None:
+    follow_the_build()
     try:
         answer.send(compile_part(bundle, part, directory, kind, threads))
-    except NeonEdgeError as failure:
+    except (NeonEdgeError, OSError, MemoryError) as failure:
         answer.send(failure)
+
+
+def follow_the_build() -> None:
+    """A build that is killed must not leave a compiler that writes into the next one's files."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The build hears the same Ctrl-C, and ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _bytes_of(graph: Path) -> int:

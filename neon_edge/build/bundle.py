@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -16,10 +15,11 @@ from neon_edge.build.answers import answers, judged_on
 from neon_edge.build.calibrate.moments import CalibrationSet, checked, fingerprint
 from neon_edge.build.compile import Tell
 from neon_edge.build.export import export_backbone
-from neon_edge.build.heads import export_heads
+from neon_edge.build.heads import UNATTENDED, export_heads
 from neon_edge.build.joined import open_all_weights
 from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.match import check_match
+from neon_edge.build.placed import PART, restore
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.samples import FILE_NAME, write_samples
 from neon_edge.build.verify_diffusion import SATURATES
@@ -46,14 +46,17 @@ def make_bundle(
     """
     checkpoint = load_checkpoint(checkpoint_directory)
     check_match(recipe, checkpoint)
-    names = ",".join(checkpoint.actions.joint_names)
-    checked(held_out, recipe.adaptor.image.count, names)
-    partial = bundle.with_name(bundle.name + ".part")
+    names, image = ",".join(checkpoint.actions.joint_names), recipe.adaptor.image
+    seen = checked(held_out, image.count, names, image.window)
+    restore(bundle)
+    partial = bundle.with_name(bundle.name + PART)
     source = open_all_weights(weights, recipe, checkpoint.set_aside)
     steps = Ledger(partial, _key(recipe, checkpoint, source, fingerprint(held_out)), 2, tell)
     tell(f"export {recipe.name} from {source.origin} (licence {recipe.text.licence})")
     for line in recipe.adaptor.lost() if isinstance(recipe.adaptor, Joined) else ():
         tell(f"LOST: {line}")
+    for line in source.moving:
+        tell(f"MOVING: {line}")
     backbone = export_backbone(recipe, source, partial, steps)
     heads = steps.step(
         "export heads",
@@ -63,10 +66,12 @@ def make_bundle(
     )
 
     def sampled() -> str:
-        return write_samples(partial, answers(checkpoint, recipe, source, held_out))
+        return write_samples(partial, answers(checkpoint, recipe, source, seen))
 
     if heads.head_type in ("dit", "ensemble"):
         tell(SATURATES)
+    if heads.head_type == "flow" and checkpoint.config.flow_use_cross_attention:
+        tell(UNATTENDED)
     samples_sha256 = steps.step("verification samples", str, sampled, lambda _: [FILE_NAME])
     manifest = Manifest(
         neon_edge=__version__,
@@ -85,9 +90,7 @@ def make_bundle(
         ),
     )
     write_manifest(partial, manifest)
-    steps.close()
-    shutil.rmtree(bundle, ignore_errors=True)
-    partial.replace(bundle)
+    steps.close(bundle)
     return manifest
 
 

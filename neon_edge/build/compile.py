@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import structs
 
 from neon_edge.build.apart import compile_apart
-from neon_edge.build.ledger import FILE_NAME as STEPS
 from neon_edge.build.ledger import Ledger, key_of
+from neon_edge.build.placed import PART, keep_only, next_of, put, scratch
 from neon_edge.build.verify import measured, require
 from neon_edge.build.verify_page import PAGE, write_page
 from neon_edge.engine.files import sha256_file
@@ -30,6 +30,7 @@ from neon_edge.engine.plan import compile_part, this_machine
 from neon_edge.errors import ConfigWrong
 
 CURRENT = "current"
+MISSED = ".missed"
 Tell = Callable[[str], None]
 
 
@@ -41,15 +42,37 @@ def plans_name(machine: Machine) -> str:
 def compile_bundle(bundle: Path, built: Path, kind: EngineKind, threads: int, tell: Tell) -> Path:
     """Compile every part under `built`, verify, write the manifest and move `current` to it.
 
-    Plans that miss a gate keep their manifest, which says so, and never become `current`. Raises
-    `GateMissed`.
+    Every build has a directory of its own, and the last one's goes unless a robot runs from it.
+    Plans that miss a gate keep their manifest, which says so, in a directory that never becomes
+    `current`. Raises `GateMissed`.
     """
-    machine = this_machine(kind)
-    plans = built / plans_name(machine)
-    done = compiled(bundle, plans, kind, threads, tell)
-    require(done.gates)
-    point(built / CURRENT, plans.name)
+    name = plans_name(this_machine(kind))
+    made = _made(bundle, built / (name + PART), kind, threads, tell)
+    if any(not gate.passed for gate in made.manifest.gates):
+        missed = built / (name + MISSED)
+        made.close(missed, tell)
+        tell(f"these plans missed their gate; they stay in {missed} to be looked at")
+        require(made.manifest.gates)
+    plans = next_of(built, name)
+    made.close(plans, tell)
+    _use(plans)
     return plans
+
+
+class _Made(NamedTuple):
+    """Plans that are compiled and verified, and the ledger that puts them in their place."""
+
+    manifest: Manifest
+    steps: Ledger
+    caption: str
+    """Of the worst moment on the page; empty where there is no page."""
+
+    def close(self, plans: Path, tell: Tell) -> Manifest:
+        """Put them in place of `plans`."""
+        self.steps.close(plans)
+        if self.caption:
+            tell(f"page {plans / PAGE}; worst: {self.caption}")
+        return self.manifest
 
 
 def compiled(
@@ -64,11 +87,38 @@ def compiled(
 
     Quantised plans get a page beside them. `tuning` is `measured`'s.
     """
+    partial = plans.with_name(plans.name + PART)
+    return _made(bundle, partial, kind, threads, tell, tuning).close(plans, tell)
+
+
+def settle(made: Path, built: Path) -> Path:
+    """Give the plans in `made` a place of their own under `built`, and `current` to them."""
+    machine = read_manifest(made).machine
+    assert machine is not None
+    plans = next_of(built, plans_name(machine))
+    put(made, plans)
+    _use(plans)
+    return plans
+
+
+def _use(plans: Path) -> None:
+    point(plans.with_name(CURRENT), plans.name)
+    keep_only(plans)
+
+
+def _made(
+    bundle: Path,
+    partial: Path,
+    kind: EngineKind,
+    threads: int,
+    tell: Tell,
+    tuning: bool = False,
+) -> _Made:
+    """Every part compiled and verified in `partial`."""
     manifest = read_manifest(bundle)
     machine = this_machine(kind)
     _check_types(manifest, kind)
-    partial = plans.with_name(plans.name + ".part")
-    parts, heads = _compile_parts(bundle, manifest, partial, machine, threads, tell)
+    steps, parts, heads = _compile_parts(bundle, manifest, partial, machine, threads, tell)
     prompt = manifest.backbone.prompt
     for name in (prompt.tokenizer, prompt.embeddings, *manifest.heads.files):
         share(bundle / name, partial / name)
@@ -84,18 +134,13 @@ def compiled(
     caption = ""
     if done.backbone.quantised:
         caption = write_page(partial / PAGE, done, bundle, found.frames)
-    (partial / STEPS).unlink(missing_ok=True)
     write_manifest(partial, done)
-    shutil.rmtree(plans, ignore_errors=True)
-    partial.replace(plans)
-    if caption:
-        tell(f"page {plans / PAGE}; worst: {caption}")
-    return done
+    return _Made(done, steps, caption)
 
 
 def _compile_parts(
     bundle: Path, manifest: Manifest, directory: Path, machine: Machine, threads: int, tell: Tell
-) -> tuple[list[Part], list[Part]]:
+) -> tuple[Ledger, list[Part], list[Part]]:
     """Plans of the backbone's parts and of the heads', each a step that an interrupt keeps."""
     kind, quantised = machine.engine, manifest.backbone.quantised
     backbone, heads = manifest.backbone.parts, manifest.heads.parts
@@ -103,16 +148,22 @@ def _compile_parts(
     steps = Ledger(directory, key, len(backbone) + len(heads), tell)
 
     def backbone_plan(part: Part) -> Part:
-        with engine_form(bundle, part, quantised, kind) as source:
+        with engine_form(bundle, part, quantised, kind, directory) as source:
             return compile_apart(source, part, directory, kind, threads)
 
     def head_plan(part: Part) -> Part:
         return compile_part(bundle, part, directory, kind)
 
     def step(part: Part, make: Callable[[Part], Part]) -> Part:
-        return steps.step(f"compile {part.name}", Part, lambda: make(part), lambda p: [p.plan])
+        return steps.step(
+            f"compile {part.name}",
+            Part,
+            lambda: make(part),
+            lambda made: {made.plan: made.plan_sha256},
+        )
 
-    return [step(p, backbone_plan) for p in backbone], [step(p, head_plan) for p in heads]
+    parts = [step(part, backbone_plan) for part in backbone]
+    return steps, parts, [step(part, head_plan) for part in heads]
 
 
 def _check_types(manifest: Manifest, kind: EngineKind) -> None:
@@ -125,19 +176,22 @@ def _check_types(manifest: Manifest, kind: EngineKind) -> None:
 
 
 @contextmanager
-def engine_form(bundle: Path, part: Part, quantised: str, kind: EngineKind) -> Iterator[Path]:
+def engine_form(
+    bundle: Path, part: Part, quantised: str, kind: EngineKind, directory: Path
+) -> Iterator[Path]:
     """The directory that holds `part`'s graph in the form whose kernels `kind` has.
 
-    Bundles hold TensorRT's form; ONNX Runtime's is written from it, and dropped once compiled.
+    Bundles hold TensorRT's form; ONNX Runtime's is written from it into a folder of `directory`,
+    and dropped once compiled.
     """
     if not quantised or kind != "onnxruntime":
         yield bundle
         return
     from neon_edge.build.quantise.cpu_form import write_cpu_form
 
-    with tempfile.TemporaryDirectory() as name:
-        write_cpu_form(bundle / part.onnx, Path(name) / part.onnx)
-        yield Path(name)
+    with scratch(directory) as place:
+        write_cpu_form(bundle / part.onnx, place / part.onnx)
+        yield place
 
 
 def compile_only(bundle: Path, directory: Path, kind: EngineKind) -> Manifest:

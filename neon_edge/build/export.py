@@ -54,9 +54,8 @@ def export_backbone(
     source = weights if isinstance(weights, Weights) else open_weights(weights, recipe)
     adaptor = recipe.adaptor
     tokenizer = open_tokenizer(source, adaptor)
-    tokenizer.save(str(directory / TOKENIZER))
     prompt = tokenised(adaptor, tokenizer, recipe.text.cut)
-    parts = _write(recipe, source, adaptor.parts(prompt), directory, steps or AtOnce())
+    parts = _write(recipe, source, tokenizer, adaptor.parts(prompt), directory, steps or AtOnce())
     text, image, audio, digest = recipe.text, adaptor.image, adaptor.audio, source.sha256
     streams = adaptor.streams if isinstance(adaptor, Joined) else None
     return BackboneManifest(
@@ -78,6 +77,7 @@ def export_backbone(
         precision=text.precision,
         audio=audio,
         streams=streams,
+        sources=list(source.sources),
     )
 
 
@@ -88,21 +88,37 @@ def sequence(image: ImageGeometry, audio: AudioGeometry | None, prompt: Prompt) 
 
 
 def _write(
-    recipe: Recipe, source: Weights, plans: list[PartPlan], directory: Path, steps: Steps
+    recipe: Recipe,
+    source: Weights,
+    tokenizer: Tokenizer,
+    plans: list[PartPlan],
+    directory: Path,
+    steps: Steps,
 ) -> list[Part]:
-    """The embedding table and every graph, a step each."""
+    """The tokenizer, the embedding table and every graph, a step each."""
 
     def written(plan: PartPlan) -> Part:
         return write_part(plan, source, directory, recipe.text.precision)
+
+    def words() -> str:
+        # Not by its own `save`, whose errors name no cause.
+        (directory / TOKENIZER).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+        return TOKENIZER
 
     def table() -> str:
         write_embeddings(recipe, source, directory / EMBEDDINGS)
         return EMBEDDINGS
 
-    steps.expect(1 + len(plans))
+    steps.expect(2 + len(plans))
+    steps.step("tokenizer", str, words, lambda name: [name])
     steps.step("embedding table", str, table, lambda name: [name])
     return [
-        steps.step(f"export {plan.name}", Part, partial(written, plan), lambda part: [part.onnx])
+        steps.step(
+            f"export {plan.name}",
+            Part,
+            partial(written, plan),
+            lambda part: {part.onnx: part.onnx_sha256},
+        )
         for plan in plans
     ]
 

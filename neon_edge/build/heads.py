@@ -29,6 +29,10 @@ from neon_edge.types import Float32
 
 OPSET = 18
 """Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
+UNATTENDED = (
+    "NOTE: this flow can attend to the backbone's tokens, and upstream's training and inference "
+    "never hand it any: it is built as it was trained, without them"
+)
 FAST_TOKENIZER = "action_tokenizer.json"
 
 

@@ -1,132 +1,92 @@
-"""Weights that several publishers hold: a folder each, and a fusion that the checkpoint brings.
+"""Weights that several publishers hold: a folder each, and a fusion of one kind or the other.
 
 DIR/video DIR/audio DIR/text     each as it was published
-neon_weights.pt                  tribe_backbone.*: the fusion, trained with the heads
+DIR/fusion                       TRIBE v2's own, where the recipe is fused by it
+neon_weights.pt                  tribe_backbone.*: upstream's, trained with the heads
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from neon_edge.backbones.contract import Joined
+from neon_edge.backbones.contract import Joined, Published
 from neon_edge.build.published import PublishedFiles, fetch
 from neon_edge.build.recipe import Recipe
-from neon_edge.build.weights import RANDOM, Weights, open_weights
+from neon_edge.build.trained_fusion import TRAINED, TrainedFusion
+from neon_edge.build.weights import RANDOM, Weights, finite, open_weights
+from neon_edge.engine.manifest import WeightsSource
 from neon_edge.errors import ConfigWrong
 
 PUBLISHED = "published"
 """`weights` of a recipe whose sources are fetched from the hub, each by its own id."""
-TRAINED = "tribe_backbone."
-"""Ahead of the fusion's tensors in a checkpoint."""
-FUSION = "fusion."
-SOURCES = ("video", "audio", "text")
+TEXT = "text"
+FUSED = "fusion"
+ENCODERS = ("video", "audio", TEXT)
+
+Value = TypeVar("Value")
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NOWHERE = Published("", "", "")
 
 
 class JoinedWeights(Weights):
-    """A `TensorSource` over several, by the first word of a tensor's name."""
+    """A `TensorSource` over several, by the first word of a tensor's name.
+
+    `fusion` holds what no folder does; None where a folder holds the fusion too.
+    """
 
     def __init__(
-        self, recipe: Recipe, folders: Mapping[str, Path], fusion: Weights, origin: str
+        self, recipe: Recipe, folders: Mapping[str, Path], fusion: Weights | None, origin: str
     ) -> None:
+        adaptor = recipe.adaptor
+        assert isinstance(adaptor, Joined)
         self.origin = origin
-        self.directory = folders["text"]
-        shapes = recipe.adaptor.tensors()
-        self._shapes = {
-            name: {
-                full[len(name) + 1 :]: shape
-                for full, shape in shapes.items()
-                if full.startswith(f"{name}.")
-            }
-            for name in folders
-        }
+        # Where no word reaches the features, nobody needs the published tokenizer.
+        self.directory = folders.get(TEXT)
         self._fusion = fusion
-        self._files = {
-            name: PublishedFiles(folder) for name, folder in folders.items() if self._shapes[name]
-        }
-        for name, files in self._files.items():
-            start = f"{name}."
-            inner = tuple(
-                prefix[len(start) :]
-                for prefix in recipe.adaptor.prefixes
-                if prefix.startswith(start)
+        shapes, settings = adaptor.tensors(), adaptor.settings()
+        self._files: dict[str, PublishedFiles] = {}
+        found = []
+        for name, folder in folders.items():
+            inner = tuple(_own(dict.fromkeys(adaptor.prefixes), name))
+            files = self._files[name] = PublishedFiles(folder)
+            wanted = _own(shapes, name)
+            files.check(wanted, inner, f"{recipe.name}, {name}")
+            files.check_settings(_own(settings, name), f"{recipe.name}, {name}")
+            known = adaptor.sources.get(name, _NOWHERE)
+            digest = files.sha256(wanted)
+            found.append(
+                WeightsSource(
+                    name, known.model_id, _commit(folder, known.revision), known.licence, digest
+                )
             )
-            settings = {
-                key[len(start) :]: value
-                for key, value in recipe.adaptor.settings().items()
-                if key.startswith(start)
-            }
-            files.check(self._shapes[name], inner, f"{recipe.name}, {name}")
-            files.check_settings(settings, f"{recipe.name}, {name}")
+        self.moving = [_moving(one) for one in found if _COMMIT.fullmatch(one.revision) is None]
+        if fusion is not None:
+            found.append(WeightsSource(FUSED, fusion.origin, "", "", fusion.sha256))
+        self.sources = found
 
     @property
     def sha256(self) -> str:
         """Of every file that holds a tensor of the path, and of the fusion."""
-        digest = hashlib.sha256(bytes.fromhex(self._fusion.sha256))
-        for name, files in sorted(self._files.items()):
-            digest.update(name.encode() + bytes.fromhex(files.sha256(self._shapes[name])))
+        digest = hashlib.sha256()
+        for source in sorted(self.sources, key=lambda one: one.name):
+            digest.update(source.name.encode() + bytes.fromhex(source.sha256))
         return digest.hexdigest()
 
     def tensor(self, name: str) -> torch.Tensor:
         """One tensor, float32, every value finite."""
         source, _, inner = name.partition(".")
         if source not in self._files:
+            assert self._fusion is not None, name
             return self._fusion.tensor(name)
-        value = self._files[source].read(inner).to(torch.float32)
-        if not bool(torch.isfinite(value).all()):
-            raise ConfigWrong(
-                f"tensor {name!r} holds numbers that are not finite",
-                f"in {self._files[source].file_of(inner)}",
-                "the file is damaged: download it again",
-            )
-        return value
-
-
-class TrainedFusion(Weights):
-    """The fusion as the checkpoint holds it, over weights that hold all else."""
-
-    def __init__(
-        self, trained: Mapping[str, torch.Tensor], recipe: Recipe, beneath: Weights | None
-    ) -> None:
-        self.origin = beneath.origin if beneath is not None else PUBLISHED
-        self.directory = beneath.directory if beneath is not None else None
-        self._beneath = beneath
-        start = len(TRAINED)
-        self._tensors = {
-            FUSION + name[start:]: value
-            for name, value in trained.items()
-            if name.startswith(TRAINED)
-        }
-        wanted = {n: s for n, s in recipe.adaptor.tensors().items() if n.startswith(FUSION)}
-        for name, shape in wanted.items():
-            found = self._tensors.get(name)
-            if found is None or tuple(found.shape) != shape:
-                facts = "it is not there" if found is None else f"its shape is {found.shape}"
-                raise ConfigWrong(
-                    "the checkpoint's fusion is not the recipe's",
-                    f"{TRAINED}{name[len(FUSION) :]}: {facts}, the recipe makes it {shape}",
-                    "use the recipe that the heads were trained on",
-                )
-
-    @property
-    def sha256(self) -> str:
-        """Of every number and its name."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self._tensors.items()):
-            digest.update(name.encode() + value.contiguous().numpy().tobytes())
-        if self._beneath is not None:
-            digest.update(bytes.fromhex(self._beneath.sha256))
-        return digest.hexdigest()
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """A copy of the checkpoint's, or what lies beneath."""
-        if name in self._tensors:
-            return self._tensors[name].clone()
-        assert self._beneath is not None, name
-        return self._beneath.tensor(name)
+        files = self._files[source]
+        return finite(name, files.read(inner).to(torch.float32), files.file_of(inner))
 
 
 def open_all_weights(
@@ -136,27 +96,61 @@ def open_all_weights(
 
     `trained` are the checkpoint's tensors that belong to no head. Raises `ConfigWrong`.
     """
-    if not isinstance(recipe.adaptor, Joined):
+    adaptor = recipe.adaptor
+    if not isinstance(adaptor, Joined):
         return open_weights(given, recipe)
     spec = given or recipe.text.weights
-    has_fusion = any(name.startswith(TRAINED) for name in trained)
     if spec.startswith(RANDOM):
         drawn = open_weights(spec, recipe)
+        has_fusion = any(name.startswith(TRAINED) for name in trained)
         return TrainedFusion(trained, recipe, drawn) if has_fusion else drawn
-    folders = _folders(spec, recipe, recipe.adaptor)
-    return JoinedWeights(recipe, folders, TrainedFusion(trained, recipe, None), spec)
+    read = [name for name in ENCODERS if _own(adaptor.tensors(), name)]
+    if adaptor.fusion_published:
+        folders = _folders(spec, recipe, adaptor, [*read, FUSED])
+        return JoinedWeights(recipe, folders, None, spec)
+    fusion = TrainedFusion(trained, recipe, None)
+    return JoinedWeights(recipe, _folders(spec, recipe, adaptor, read), fusion, spec)
 
 
-def _folders(spec: str, recipe: Recipe, adaptor: Joined) -> dict[str, Path]:
-    """Where every source lies; those that the recipe does not read need not be there."""
+def _folders(spec: str, recipe: Recipe, adaptor: Joined, read: list[str]) -> dict[str, Path]:
+    """Where everything that the recipe reads lies; other folders need not be there."""
     if Path(spec).is_dir():
-        return {name: Path(spec) / name for name in SOURCES}
-    missing = [name for name in SOURCES if name not in adaptor.sources]
-    if spec != PUBLISHED or missing:
+        return {name: Path(spec) / name for name in read}
+    unknown = [name for name in read if name not in adaptor.sources]
+    if spec != PUBLISHED or unknown:
         raise ConfigWrong(
             f"no weights called {spec!r}",
-            f"recipe {recipe.name!r} reads {', '.join(SOURCES)}, each from a folder"
-            + (f"; it does not say where {missing[0]} is published" if missing else ""),
+            f"recipe {recipe.name!r} reads {', '.join(read)}, each from a folder"
+            + (f"; it does not say where {unknown[0]} is published" if unknown else ""),
             f"give --weights DIR with these folders, or {PUBLISHED} to download them",
         )
-    return {name: fetch(known.model_id, known.revision) for name, known in adaptor.sources.items()}
+    if FUSED in read:
+        known = adaptor.sources[FUSED]
+        raise ConfigWrong(
+            "the fusion is not published in a form that can be fetched",
+            f"{known.model_id} at {known.revision} is a Lightning checkpoint, not safetensors",
+            f"save its state_dict as DIR/{FUSED}/model.safetensors and the encoders beside it: "
+            "--weights DIR",
+        )
+    return {
+        name: fetch(adaptor.sources[name].model_id, adaptor.sources[name].revision) for name in read
+    }
+
+
+def _own(table: Mapping[str, Value], source: str) -> dict[str, Value]:
+    """What stands behind the source's name, without it."""
+    start = f"{source}."
+    return {key[len(start) :]: value for key, value in table.items() if key.startswith(start)}
+
+
+def _commit(folder: Path, stated: str) -> str:
+    """The hub's cache keeps each commit in a folder of its name."""
+    name = folder.resolve().name
+    return name if _COMMIT.fullmatch(name) else stated
+
+
+def _moving(source: WeightsSource) -> str:
+    where = (
+        f"{source.model_id} at {source.revision}" if source.model_id else "the recipe names none"
+    )
+    return f"{source.name} is of no known commit ({where}); sha256 {source.sha256[:16]} is recorded"

@@ -11,19 +11,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
+from neon_edge.build.placed import cannot_write, put, writer_of
 from neon_edge.engine.files import sha256_file, weights_of
+from neon_edge.engine.manifest import FILE_NAME as MANIFEST
 from neon_edge.errors import ConfigWrong
 
 FILE_NAME = "steps.json"
 
 Result = TypeVar("Result")
+Files = Sequence[str] | Mapping[str, str]
+"""Names in the directory; with their `sha256_file` where `make` has just hashed them."""
 Tell = Callable[[str], None]
 
 
@@ -51,7 +55,7 @@ class Steps(Protocol):
         name: str,
         kind: type[Result],
         make: Callable[[], Result],
-        files: Callable[[Result], Sequence[str]],
+        files: Callable[[Result], Files],
     ) -> Result:
         """What `make` makes, which is of `kind` and wrote `files`."""
 
@@ -67,7 +71,7 @@ class AtOnce:
         name: str,
         kind: type[Result],
         make: Callable[[], Result],
-        files: Callable[[Result], Sequence[str]],
+        files: Callable[[Result], Files],
     ) -> Result:
         """Run it."""
         return make()
@@ -92,7 +96,9 @@ class Ledger:
         self._tell = tell
         self._number = 0
         self._path = directory / FILE_NAME
-        self._steps = _read(self._path, key)
+        self._steps = _read(self._path)
+        if self._steps.key != key:
+            self._steps = _Log(key)
         if not self._steps.done:
             shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
@@ -106,7 +112,7 @@ class Ledger:
         name: str,
         kind: type[Result],
         make: Callable[[], Result],
-        files: Callable[[Result], Sequence[str]],
+        files: Callable[[Result], Files],
     ) -> Result:
         """The result of `make`, or of the time it last ran to its end.
 
@@ -122,12 +128,13 @@ class Ledger:
             result = make()
             self._record(name, result, files(result))
         except OSError as failure:
-            raise _no_room(self.directory, failure) from failure
+            raise cannot_write(self.directory, failure) from failure
         return result
 
-    def close(self) -> None:
-        """The build is whole: forget its steps."""
-        self._path.unlink(missing_ok=True)
+    def close(self, target: Path) -> None:
+        """The build is whole: put it in place of `target`, and only then forget its steps."""
+        put(self.directory, target)
+        (target / FILE_NAME).unlink(missing_ok=True)
 
     def _unchanged(self, done: _Done) -> bool:
         return all(
@@ -135,18 +142,37 @@ class Ledger:
             for name, digest in done.files.items()
         )
 
-    def _record(self, name: str, result: Any, files: Sequence[str]) -> None:
-        digests = {}
-        for file in files:
+    def _record(self, name: str, result: Any, files: Files) -> None:
+        digests = dict(files) if isinstance(files, Mapping) else dict.fromkeys(files, "")
+        for file, digest in digests.items():
             for path in (self.directory / file, weights_of(self.directory / file)):
                 if path.exists():
-                    _to_disk(path)
-            digests[file] = sha256_file(self.directory / file)
+                    to_disk(path)
+            digests[file] = digest or sha256_file(self.directory / file)
         self._steps.done[name] = _Done(digests, msgspec.to_builtins(result))
         partial = self._path.with_name(FILE_NAME + ".part")
         partial.write_bytes(msgspec.json.encode(self._steps))
-        _to_disk(partial)
+        to_disk(partial)
         partial.replace(self._path)
+
+
+def unfinished(engines: str, places: Iterable[Path]) -> ConfigWrong | None:
+    """What to say of builds that were begun under this path, or name in one of `places`."""
+    for place in (Path(engines), *(place / engines for place in places)):
+        for steps in (place / FILE_NAME, *sorted(place.glob(f"*/{FILE_NAME}"))):
+            if steps.is_file() and not (steps.parent / MANIFEST).is_file():
+                return _begun(steps)
+    return None
+
+
+def _begun(steps: Path) -> ConfigWrong:
+    done = ", ".join(_read(steps).done) or "nothing yet"
+    writer = writer_of(steps.parent.parent)
+    return ConfigWrong(
+        f"{steps.parent} is a build that has not finished",
+        f"done: {done}; " + (f"process {writer} is at it" if writer else "nobody is at it"),
+        "wait for it" if writer else "run the same command again: it goes on behind these steps",
+    )
 
 
 def key_of(*facts: object) -> str:
@@ -163,23 +189,14 @@ def sources_key(*folders: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, key: str) -> _Log:
+def _read(path: Path) -> _Log:
     try:
-        steps = msgspec.json.decode(path.read_bytes(), type=_Log)
+        return msgspec.json.decode(path.read_bytes(), type=_Log)
     except (OSError, msgspec.MsgspecError):
-        return _Log(key)
-    return steps if steps.key == key else _Log(key)
+        return _Log("")
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Wait until what was written survives a power cut."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _no_room(directory: Path, failure: OSError) -> ConfigWrong:
-    free = shutil.disk_usage(directory).free if directory.exists() else 0
-    return ConfigWrong(
-        "the build cannot write its files",
-        f"{failure.strerror or failure}: {directory}, {free / 2**30:.1f} GiB free",
-        "make room and run the same command again: it goes on where it stopped",
-    )

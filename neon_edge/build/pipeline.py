@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neon_edge.build.compile import Tell, compile_bundle
-from neon_edge.engine.manifest import FILE_NAME, EngineKind, read_manifest
+from neon_edge.build.placed import alone, writing_in
+from neon_edge.engine.manifest import FILE_NAME, EngineKind, Manifest, read_manifest
 from neon_edge.errors import ConfigWrong, UsageWrong
 
 if TYPE_CHECKING:
@@ -38,11 +39,69 @@ class BuildRequest:
 
 
 def build(request: BuildRequest, tell: Tell) -> Path:
-    """The directory of what was asked for: the bundle, or verified plans of it."""
+    """The directory of what was asked for: the bundle, or verified plans of it.
+
+    Raises `UsageWrong` where flags contradict one another or would mean nothing, before any work.
+    """
     given = Path(request.recipe)
     if (given / FILE_NAME).is_file():
-        out = request.out or BUILT / read_manifest(given).backbone.recipe
-        return compile_bundle(given, out, request.engine, request.threads, tell)
+        manifest = read_manifest(given)
+        _refuse_for_bundle(request, manifest)
+        out = request.out or BUILT / manifest.backbone.recipe
+        with writing_in(out), alone(out):
+            return compile_bundle(given, out, request.engine, request.threads, tell)
+    from neon_edge.build.recipe import load_recipe
+
+    out = request.out or BUILT / load_recipe(request.recipe).name
+    with writing_in(out):
+        wanted, published = _wanted(request)
+        with alone(out):
+            return _from_recipe(request, wanted, published, tell)
+
+
+def _refuse_for_bundle(request: BuildRequest, manifest: Manifest) -> None:
+    """A bundle is compiled as it is: what it was made from and how is settled in it."""
+    precision = manifest.backbone.quantised or "none"
+    meaningless = {
+        "--checkpoint": request.checkpoint,
+        "--weights": request.weights,
+        "--clip": request.clip,
+        "--calibration": request.calibration,
+        "--bundle-only": request.bundle_only,
+        f"--precision {request.precision}": request.precision not in ("", precision),
+    }
+    for flag, used in meaningless.items():
+        if used:
+            raise UsageWrong(
+                f"{flag} means nothing where a bundle is compiled",
+                f"{request.recipe} holds recipe {manifest.backbone.recipe!r}, heads and samples, "
+                f"precision {precision}",
+                "build from the recipe, or leave the flag away",
+            )
+
+
+def _refuse_for_recipe(request: BuildRequest, wanted: str) -> None:
+    source = "--precision" if request.precision else "the recipe's quantise.to"
+    if wanted == "auto" and request.bundle_only:
+        raise UsageWrong(
+            "auto chooses by what plans measure, and a bundle alone is not compiled",
+            f"{source} is auto, with --bundle-only",
+            "add --precision none, int8 or int4, or leave --bundle-only away",
+        )
+    if request.clip and request.calibration is not None:
+        raise UsageWrong(
+            "plans are judged on the calibration set's own moments",
+            f"--clip {request.clip} and --calibration {request.calibration}",
+            "leave one of them away",
+        )
+
+
+def _wanted(request: BuildRequest) -> tuple[str, QuantisedWeights | None]:
+    """The precision to quantise to, and the weights where others did it; both fit the flags."""
+    from neon_edge.build.recipe import load_recipe
+
+    # Ahead of weights that may have to be fetched.
+    _refuse_for_recipe(request, request.precision)
     if request.checkpoint is None:
         raise UsageWrong(
             "a recipe needs the heads that go with it",
@@ -50,7 +109,15 @@ def build(request: BuildRequest, tell: Tell) -> Path:
             "add --checkpoint DIR; scripts/make_checkpoint.py makes one for demos",
         )
     published = _published(request)
-    wanted = _wanted(request) if published is None else "none"
+    stated = load_recipe(request.recipe).text.quantise.to
+    wanted = "none" if published is not None else request.precision or stated
+    _refuse_for_recipe(request, wanted)
+    return wanted, published
+
+
+def _from_recipe(
+    request: BuildRequest, wanted: str, published: QuantisedWeights | None, tell: Tell
+) -> Path:
     taken = _taken(request, quantised=wanted != "none" or published is not None)
     bundle = _bundle(request, taken.held_out, tell)
     if published is not None:
@@ -62,14 +129,8 @@ def build(request: BuildRequest, tell: Tell) -> Path:
     return _quantised(request, bundle, taken.moments, wanted, tell)
 
 
-def _wanted(request: BuildRequest) -> str:
-    from neon_edge.build.recipe import load_recipe
-
-    return request.precision or load_recipe(request.recipe).text.quantise.to
-
-
 def _taken(request: BuildRequest, quantised: bool) -> Taken:
-    """Moments to calibrate on and to judge by. Raises `UsageWrong` where they are given twice."""
+    """Moments to calibrate on and to judge by."""
     from neon_edge.build.calibrate.ranges import check_recipe
     from neon_edge.build.calibrate.take import read_taken, take_demo
     from neon_edge.build.recipe import load_recipe
@@ -77,23 +138,24 @@ def _taken(request: BuildRequest, quantised: bool) -> Taken:
     recipe = load_recipe(request.recipe)
     if request.calibration is None:
         return take_demo(request.clip, recipe, quantised)
-    if request.clip:
-        raise UsageWrong(
-            "plans are judged on the calibration set's own moments",
-            f"--clip {request.clip} and --calibration {request.calibration}",
-            "leave one of them away",
-        )
     check_recipe(request.calibration, recipe.name)
     return read_taken(request.calibration)
 
 
 def _published(request: BuildRequest) -> QuantisedWeights | None:
-    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again."""
+    """The weights, where others quantised them. Raises `ConfigWrong` if that is asked for again.
+
+    Encoders that are joined are read in float.
+    """
+    from neon_edge.backbones.contract import Joined
     from neon_edge.build.quantised_weights import QuantisedWeights
     from neon_edge.build.recipe import load_recipe
     from neon_edge.build.weights import open_weights
 
-    source = open_weights(request.weights, load_recipe(request.recipe))
+    recipe = load_recipe(request.recipe)
+    if isinstance(recipe.adaptor, Joined):
+        return None
+    source = open_weights(request.weights, recipe)
     if not isinstance(source, QuantisedWeights):
         return None
     if request.precision not in ("", "none"):

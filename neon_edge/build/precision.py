@@ -18,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from neon_edge.build.weights import all_finite
 from neon_edge.errors import ConfigWrong
 
 Half = Literal["fp16", "bf16"]
@@ -202,7 +203,7 @@ def _lowered(value: ir.Value, precision: Half) -> ir.LazyTensor:
     def rounded() -> Any:
         array = torch.from_numpy(np.asarray(wide.numpy()))
         half = array.to(_TORCH[precision]).contiguous()
-        if not bool(torch.isfinite(half).all()):
+        if not all_finite(half):
             raise ConfigWrong(
                 f"weight {name!r} does not fit {precision}",
                 f"largest magnitude {float(array.abs().max()):.3g}",

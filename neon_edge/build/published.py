@@ -1,9 +1,8 @@
-"""A published checkpoint on disk: safetensors shards, their index, and config.json."""
+"""A published checkpoint on disk: safetensors shards and their index."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError, safe_open
 
+from neon_edge.build.published_config import check_settings, read_json
 from neon_edge.engine.files import sha256_file
 from neon_edge.errors import ConfigWrong
 
@@ -29,6 +29,7 @@ class PublishedFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._place = _places(directory)
+        self._hashed: dict[Path, str] = {}
 
     @property
     def names(self) -> list[str]:
@@ -63,19 +64,8 @@ class PublishedFiles:
                         raise _wrong(name, facts, recipe)
 
     def check_settings(self, settings: Mapping[str, Any], recipe: str) -> None:
-        """Settings that config.json states must be the recipe's; a key it lacks is not checked."""
-        path = self._directory / "config.json"
-        if not path.exists():
-            return
-        published = _json(path)
-        for key, ours in settings.items():
-            theirs = _dotted(published, key)
-            if theirs is not None and theirs != ours:
-                raise ConfigWrong(
-                    f"these weights are not those of recipe {recipe!r}",
-                    f"{path}: {key} is {theirs}, the recipe says {ours}",
-                    "use the weights that the recipe names",
-                )
+        """What config.json says must be the recipe's. Raises `ConfigWrong`."""
+        check_settings(self._directory, settings, recipe)
 
     def read(self, name: str) -> torch.Tensor:
         """One tensor as stored. Raises `ConfigWrong` where the file ends early."""
@@ -87,10 +77,12 @@ class PublishedFiles:
                 raise _damaged(file, failure) from failure
 
     def sha256(self, names: Iterable[str]) -> str:
-        """Of the files that hold `names`, in the order of their file names."""
+        """Of the files that hold `names`, in the order of their file names. Each is read once."""
         digest = hashlib.sha256()
         for file in sorted({self._place[name] for name in names}):
-            digest.update(bytes.fromhex(sha256_file(file)))
+            if file not in self._hashed:
+                self._hashed[file] = sha256_file(file)
+            digest.update(bytes.fromhex(self._hashed[file]))
         return digest.hexdigest()
 
     def _check_names(
@@ -136,7 +128,7 @@ def fetch(hub_id: str, revision: str) -> Path:
 def _places(directory: Path) -> dict[str, Path]:
     index = directory / INDEX
     if index.exists():
-        places = {name: directory / file for name, file in _json(index)["weight_map"].items()}
+        places = {name: directory / file for name, file in _weight_map(index).items()}
         for file in sorted(set(places.values())):
             if not file.exists():
                 raise ConfigWrong(
@@ -159,6 +151,18 @@ def _places(directory: Path) -> dict[str, Path]:
         with _opened(file) as tensors:
             places |= dict.fromkeys(tensors.keys(), file)
     return places
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    listed = read_json(index)
+    found = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
+        raise ConfigWrong(
+            "the index of the weights names no tensors",
+            f"{index}: its weight_map is {str(found)[:80]}",
+            "download it again",
+        )
+    return found
 
 
 def _opened(file: Path) -> Any:
@@ -188,20 +192,3 @@ def _others(names: list[str]) -> str:
     rest = names[1 : 1 + _SHOWN]
     more = len(names) - 1 - len(rest)
     return (f"; also {', '.join(rest)}" if rest else "") + (f" and {more} more" if more else "")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as failure:
-        raise ConfigWrong(
-            f"{path.name} is damaged", f"{path}: {failure}", "download it again"
-        ) from failure
-
-
-def _dotted(table: Any, key: str) -> Any:
-    for step in key.split("."):
-        if not isinstance(table, dict) or step not in table:
-            return None
-        table = table[step]
-    return table

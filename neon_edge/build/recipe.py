@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from neon_edge.backbones import Adaptor, Cut, adaptor_class
+from neon_edge.backbones.contract import Joined
 from neon_edge.config import decode_toml
 from neon_edge.engine.manifest import Verification
 from neon_edge.errors import ConfigWrong
@@ -44,6 +45,8 @@ class Quantise(Struct, frozen=True, forbid_unknown_fields=True):
     """How far 8-bit activations reach."""
     skip_share: Annotated[float, Meta(ge=0, le=1)] = 0.15
     """Part of the Linear weights that may stay in float."""
+    sensitivity: Annotated[int, Meta(ge=0)] = 12
+    """Groups of Linears whose effect on the features is measured where the gate is missed."""
     samples: Annotated[int, Meta(ge=2)] = 16
     """Moments to calibrate on."""
     set_aside: Annotated[int, Meta(ge=4)] = 16
@@ -117,10 +120,20 @@ class Recipe:
         return self.text.gates
 
     @property
+    def apart_s(self) -> float:
+        """Between the pictures of a pass, where they are one camera's window; 0 where cameras'."""
+        adaptor = self.adaptor
+        if isinstance(adaptor, Joined):
+            return 1 / adaptor.streams.rates.window_hz
+        alone = self.text.cut.pictures == 1 < self.text.cut.window
+        return 1 / self.text.cut.window_hz if alone else 0.0
+
+    @property
     def config_bytes(self) -> bytes:
-        """Configuration and cut in one canonical form, for hashing."""
+        """All that shapes the features, weights and tokenizer aside, in one canonical form."""
+        text = self.text
         return msgspec.json.encode(
-            [self.text.family, self.text.config, self.text.cut, self.text.precision],
+            [text.family, text.config, text.cut, text.precision, text.embeddings],
             order="sorted",
         )
 

@@ -11,21 +11,28 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from neon_edge.build.placed import scratch
 from neon_edge.build.samples import Samples, camera_frames, read_samples
+from neon_edge.build.turns import NotYet, Turns
 from neon_edge.build.verify_heads import WHOLE, Compared, compared
 from neon_edge.build.verify_units import columns_of, gate, worst_moments, worst_noise
+from neon_edge.engine.contract import Engine
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import (
+    FILE_NAME,
+    AudioGeometry,
     ErrorRow,
     Gate,
     HeadsManifest,
     Manifest,
+    Part,
     Verification,
     read_manifest,
 )
 from neon_edge.engine.plan import open_engine
 from neon_edge.errors import ConfigWrong, GateMissed
-from neon_edge.features.streams import open_features
+from neon_edge.features.backbone import Backbone
+from neon_edge.features.streams import StreamedBackbone, open_features
 from neon_edge.types import AudioWindow, Float32, UInt8
 
 ROWS_HZ = 50
@@ -88,6 +95,9 @@ def find_bundle(plans: Path, manifest: Manifest) -> Path:
     wanted = manifest.verification.samples_sha256
     place = plans.resolve().parent
     for candidate in sorted(place.glob(f"*/{manifest.verification.samples}")):
+        if not (candidate.parent / FILE_NAME).is_file():
+            # A bundle that is still being made.
+            continue
         beside = read_manifest(candidate.parent)
         same = beside.backbone.model_hash == manifest.backbone.model_hash
         if same and sha256_file(candidate) == wanted:
@@ -173,23 +183,47 @@ def require(gates: list[Gate]) -> None:
 
 
 def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int) -> Float32:
-    """What the plans in `plans` make of every sample, (samples, width)."""
-    engines = [
-        open_engine(plans, part, manifest.machine, threads) for part in manifest.backbone.parts
-    ]
-    backbone = open_features(manifest.backbone, plans, engines)
-    audio = manifest.backbone.audio
-    try:
-        pooled = np.empty_like(samples.pooled)
-        for index, moment in enumerate(samples.frames):
-            backbone.instruct(samples.instructions[index])
-            backbone.see(camera_frames(moment))
-            if samples.sounds is not None and audio is not None:
-                # Moments lie so far apart that every branch is due at each.
-                at_ns = (index + 1) * 10**12
-                backbone.hear(AudioWindow(samples.sounds[index], audio.rate_hz, at_ns))
+    """What the plans in `plans` make of every sample, (samples, width). One part open at a time."""
+
+    def opened(part: Part) -> Engine:
+        return open_engine(plans, part, manifest.machine, threads)
+
+    with scratch(plans) as kept:
+        turns = Turns(manifest.backbone.parts, opened, kept)
+        backbone = open_features(manifest.backbone, plans, turns.engines)
+        pooled = np.full_like(samples.pooled, np.nan)
+        try:
+            for _ in turns.engines:
+                if not _round(backbone, manifest.backbone.audio, samples, pooled):
+                    break
+                turns.next()
+        finally:
+            turns.next()
+    return pooled
+
+
+def _round(
+    backbone: Backbone | StreamedBackbone,
+    audio: AudioGeometry | None,
+    samples: Samples,
+    pooled: Float32,
+) -> bool:
+    """Every sample as far as it comes; whether any needs a part whose turn has not come.
+
+    Samples are whole windows, so what came before one changes nothing of it.
+    """
+    waiting = False
+    for index, moment in enumerate(samples.frames):
+        backbone.instruct(samples.instructions[index])
+        backbone.see(camera_frames(moment))
+        if samples.sounds is not None and audio is not None:
+            # Moments lie so far apart that every branch is due at each.
+            at_ns = (index + 1) * 10**12
+            backbone.hear(AudioWindow(samples.sounds[index], audio.rate_hz, at_ns))
+        try:
             backbone.infer()
-            pooled[index] = backbone.pooled
-        return pooled
-    finally:
-        backbone.close()
+        except NotYet:
+            waiting = True
+            continue
+        pooled[index] = backbone.pooled
+    return waiting

@@ -12,6 +12,7 @@ import numpy as np
 
 from neon_edge.build.samples import Samples
 from neon_edge.build.verify_diffusion import undenoised
+from neon_edge.build.verify_guided import guided_gates
 from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
 from neon_edge.build.verify_units import column_gates, gate
 from neon_edge.engine.contract import Engine
@@ -44,10 +45,17 @@ def compared(plans: Path, manifest: Manifest, samples: Samples, pooled: Float32)
     heads = open_heads_engine(plans, manifest.heads, manifest.machine)
     try:
         if isinstance(heads, DenoisingEngine):
-            return _diffused(heads, manifest.heads, samples, pooled, manifest.verification)
-        return _made(heads, manifest.heads, samples, pooled, manifest.verification)
+            found = _diffused(heads, manifest.heads, samples, pooled, manifest.verification)
+        else:
+            found = _made(heads, manifest.heads, samples, pooled, manifest.verification)
     finally:
         heads.close()
+
+    def play(engine: Engine) -> Float32:
+        return _chunks(engine, samples, samples.pooled)
+
+    guided = guided_gates(plans, manifest, play, samples.chunk)
+    return found._replace(gates=found.gates + guided)
 
 
 def _made(

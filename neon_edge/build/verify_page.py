@@ -63,7 +63,7 @@ def page(manifest: Manifest, layers: Mapping[str, Any], frames: Mapping[str, UIn
         _others([row for row in manifest.errors if row.unit != "rad"]),
     ]
     if layers:
-        parts += ["<h2>What each Linear loses</h2>", _layers(layers)]
+        parts += ["<h2>What each Linear loses</h2>", _layers(layers), _alone(layers)]
     parts.append(_candidates(manifest.candidates))
     if frames:
         parts += ["<h2>Worst frames</h2>", *(_figure(*item) for item in frames.items())]
@@ -199,6 +199,23 @@ def _layers(layers: Mapping[str, Any]) -> str:
         marks.append(f'<text x="{_LABEL + _WIDE + 8}" y="{y + 14}">{note}</text>')
     said = f"worst {len(ranked)} of {len(layers)}; relative squared error, drawn as its root"
     return _svg(len(ranked) * _BAR, marks) + f'<p class="faint">{said}</p>'
+
+
+def _alone(layers: Mapping[str, Any]) -> str:
+    """What the features lose by a Linear and its siblings alone, where that was measured."""
+    known = [(name, row) for name, row in layers.items() if row.get("effect") is not None]
+    ranked = sorted(known, key=lambda item: item[1]["effect"], reverse=True)
+    cells = [
+        f'<tr><td>{_safe(name)}<td class="n">{row["effect"]:.2g}'
+        f'<td class="n">{row["effect"] / row["weights"] * 1e6:.2g}'
+        f"<td>{'in float' if row['float'] else ''}"
+        for name, row in ranked
+    ]
+    head = (
+        "<tr><th>quantised alone, with what reads the same input"
+        '<th class="n">1 - cosine of the features<th class="n">a million weights<th>'
+    )
+    return f"<table>{head}{''.join(cells)}</table>" if cells else ""
 
 
 def _candidates(rows: list[Candidate]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from neon_edge.build.importers import is_quantised
 from neon_edge.build.published import PublishedFiles, fetch
 from neon_edge.build.recipe import Recipe
+from neon_edge.engine.manifest import WeightsSource
 from neon_edge.errors import ConfigWrong
 
 RANDOM = "random:"
@@ -32,6 +33,10 @@ class Weights(ABC):
     """As the manifest records it: a directory, a hub id, or random:SEED."""
     directory: Path | None
     """Where the published files are, tokenizer included; None where nothing was published."""
+    sources: Sequence[WeightsSource] = ()
+    """Each, where there are several; nothing where one place holds it all."""
+    moving: Sequence[str] = ()
+    """What was read at no commit that anybody knows, a line each; said at every build."""
 
     @property
     @abstractmethod
@@ -104,9 +109,17 @@ class PublishedWeights(Weights):
         return finite(name, self._files.read(name).to(torch.float32), self._files.file_of(name))
 
 
+def all_finite(value: torch.Tensor) -> bool:
+    """Whether every number is one: a NaN is both the least and the largest of its tensor.
+
+    A tenth of what `torch.isfinite` takes on weights, which makes a tensor of answers.
+    """
+    return value.numel() == 0 or all(math.isfinite(end) for end in torch.aminmax(value))
+
+
 def finite(name: str, value: torch.Tensor, file: Path) -> torch.Tensor:
     """The same, if every number is one. Raises `ConfigWrong`."""
-    if bool(torch.isfinite(value).all()):
+    if all_finite(value):
         return value
     raise ConfigWrong(
         f"tensor {name!r} holds numbers that are not finite",

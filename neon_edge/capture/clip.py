@@ -113,7 +113,9 @@ def decode(clip: Clip) -> Iterator[ClipFrame]:
             # One thread: the cores belong to the backbone and the control loop.
             stream.codec_context.thread_count = 1
             tick_ns = float(stream.time_base * 1_000_000_000)
-            for video in container.decode(stream):
+            for number, video in enumerate(container.decode(stream)):
+                if video.is_corrupt:
+                    raise _broken(clip.path, f"frame {number} is damaged")
                 if video.pts is not None:
                     yield ClipFrame(round(video.pts * tick_ns) - clip.first_ns, video)
     except av.FFmpegError as failure:

@@ -23,16 +23,22 @@ SENSOR_CLOCK_NS = 10_000_000_000
 
 
 class LiveReader:
-    """Frames as they come. After the source has ended or failed, `newest` raises."""
+    """Frames as they come. After the source has ended or failed, `newest` raises.
+
+    What cannot be decoded, or only in part, costs its picture and nothing else: `damaged` counts
+    it, and where nothing but that comes, the picture grows old and its watch says so.
+    """
 
     def __init__(self, config: LiveCamera, container: Any, clock: Clock) -> None:
         self._config = config
         self._container = container
         self._clock = clock
+        self._invalid: type[Exception] = load_av().InvalidDataError
         self._latest: tuple[Any, int] | None = None
         self._shown: tuple[Any, CameraFrame] | None = None
         self._ended: str | None = None
         self._stopping = False
+        self.damaged = 0
         self._first = threading.Event()
         self._thread = threading.Thread(target=self._read, name=config.name, daemon=True)
         self._thread.start()
@@ -68,9 +74,10 @@ class LiveReader:
 
     def _read(self) -> None:
         try:
-            for video in self._container.decode(video=0):
-                self._latest = (video, self._captured_ns(video))
-                self._first.set()
+            for packet in self._container.demux(video=0):
+                for video in self._whole(packet):
+                    self._latest = (video, self._captured_ns(video))
+                    self._first.set()
                 if self._stopping:
                     return
             self._ended = "the source has ended"
@@ -78,6 +85,17 @@ class LiveReader:
             self._ended = str(failure) or type(failure).__name__
         finally:
             self._first.set()
+
+    def _whole(self, packet: Any) -> list[Any]:
+        try:
+            frames = packet.decode()
+        except self._invalid:
+            self.damaged += 1
+            return []
+        # Decoders paint over what was lost on the way and say so: no picture of now.
+        whole = [frame for frame in frames if not frame.is_corrupt]
+        self.damaged += len(frames) - len(whole)
+        return whole
 
     def _captured_ns(self, video: Any) -> int:
         """V4L2 stamps frames on the monotonic clock; other sources count from their own start."""

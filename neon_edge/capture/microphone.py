@@ -11,11 +11,14 @@ import numpy as np
 
 from neon_edge.capture.clip import find_clip
 from neon_edge.clock import Clock
+from neon_edge.config.robot import Microphone as MicrophoneConfig
 from neon_edge.config.robot import WavMicrophone
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import AudioWindow, Float32
 
 _NS = 1_000_000_000
+BACKBONE_HZ = 16_000
+"""What Whisper's and Wav2Vec's families listen at."""
 
 
 class Microphone(Protocol):
@@ -78,11 +81,31 @@ class WavReplay:
         self.close()
 
 
-def open_microphone(config: WavMicrophone, rate_hz: int, window: int, clock: Clock) -> Microphone:
+def open_microphone(
+    config: MicrophoneConfig, rate_hz: int, window: int, clock: Clock
+) -> Microphone:
     """Open what a robot file names, for windows of `window` samples.
 
     Raises `DeviceMissing` (not there) or `ConfigWrong` (not sound, or sound at another rate).
     """
+    if isinstance(config, WavMicrophone):
+        return _open_wav(config, rate_hz, window, clock)
+    from neon_edge.capture.live_sound import open_live_sound
+
+    return open_live_sound(config, rate_hz, window, clock)
+
+
+def own_rate(config: MicrophoneConfig) -> int:
+    """The rate to record it at, Hz: a recording's own; a device's as told, or what backbones hear.
+
+    Raises `DeviceMissing` or `ConfigWrong`.
+    """
+    if isinstance(config, WavMicrophone):
+        return read_wav(find_clip(config.path))[1]
+    return int(config.options.get("sample_rate", BACKBONE_HZ))
+
+
+def _open_wav(config: WavMicrophone, rate_hz: int, window: int, clock: Clock) -> WavReplay:
     path = find_clip(config.path)
     track, rate = read_wav(path)
     if rate != rate_hz:
@@ -105,6 +128,8 @@ def read_wav(path: Path) -> tuple[Float32, int]:
             declared, content = file.getnframes(), file.readframes(file.getnframes())
     except (wave.Error, EOFError, OSError) as failure:
         raise _broken(path, str(failure)) from failure
+    if width > 4:
+        raise _broken(path, f"{8 * width} bits a sample")
     count = len(content) // (channels * width)
     if count < declared or count == 0:
         raise _broken(path, f"{count} samples of {declared} are there")

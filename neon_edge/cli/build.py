@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from neon_edge.cli.inspect import describe
 from neon_edge.cli.progress import BuildProgress
+from neon_edge.engine.described import describe
 from neon_edge.engine.manifest import read_manifest
 
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("onnxruntime", "tensorrt", "tensorrt-rtx"), default="onnxruntime"
     )
-    parser.add_argument("--clip", default="", help="a video to verify the plans on")
+    parser.add_argument("--clip", default="", help="a video to calibrate and judge the plans on")
     parser.add_argument(
         "--precision",
         choices=("none", "int8", "int4", "auto"),

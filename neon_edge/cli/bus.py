@@ -6,16 +6,17 @@ import argparse
 
 import msgspec
 
-from neon_edge.cli import bus_look, bus_move
+from neon_edge.cli import bus_frames, bus_look, bus_move
 from neon_edge.clock import MonotonicClock
 from neon_edge.config import RobotConfig, load_robot
 from neon_edge.errors import UsageWrong
+from neon_edge.runtime.driven import refuse_driven
 
 ACTIONS = {
     "ping": (bus_look.ping, "find every motor, compare it with the robot file, trip its watchdog"),
-    "scan": (bus_look.scan_bus, "every id that answers on a bus, whatever the robot file says"),
-    "dump": (bus_look.dump, "the frames on a CAN bus, as candump -L writes them"),
-    "send": (bus_look.send, "one frame, as cansend takes it: 123#DEADBEEF"),
+    "scan": (bus_look.scan_bus, "every id that answers on a bus: scan [FAMILY]"),
+    "dump": (bus_frames.dump, "the frames on a CAN bus, as candump -L writes them"),
+    "send": (bus_frames.send, "one frame, as cansend takes it: 123#DEADBEEF"),
     "wiggle": (bus_move.wiggle, "move one joint a few degrees and back"),
     "home": (bus_move.home, "make the pose it stands in the zero, in the robot file"),
 }
@@ -47,6 +48,8 @@ def main(options: argparse.Namespace) -> int:
             f"the robot has {_named(robot)}",
             "add --bus NAME",
         )
+    if options.action != "dump":
+        refuse_driven(robot)
     return action(robot, options, MonotonicClock())
 
 

@@ -6,11 +6,13 @@ import argparse
 import math
 import sys
 
+import msgspec
 import numpy as np
 
+from neon_edge.cli.gravity import warn_before
 from neon_edge.clock import Clock
-from neon_edge.config import RobotConfig, find_robot
-from neon_edge.config.edit import write_offsets
+from neon_edge.config import RobotConfig
+from neon_edge.config.edit import own_file, write_offsets
 from neon_edge.errors import UsageWrong
 from neon_edge.safety.jog import Jog
 from neon_edge.transport import open_robot
@@ -19,6 +21,14 @@ from neon_edge.transport.wiggle import wiggle_joint
 GRAVITY = """Every joint on bus {bus!r} is switched on to hold where it stands, and off again at the
 end: whatever gravity pulls on falls then. Support the robot, keep clear, hand on the e-stop."""
 MOST_DEGREES = 10.0
+
+
+def agreed(question: str) -> bool:
+    """Whether a person types yes. Raises `UsageWrong` where nobody is there to."""
+    try:
+        return input(f"{question} [yes/no] ") == "yes"
+    except EOFError:
+        raise UsageWrong("nobody answers", f"asked: {question}", "add --yes") from None
 
 
 def wiggle(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
@@ -30,7 +40,7 @@ def wiggle(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int
         raise UsageWrong(f"{options.degrees:g} degrees is no wiggle", "", f"0 to {MOST_DEGREES:g}")
     place = robot.joint_names.index(options.what[0])
     print(GRAVITY.format(bus=robot.joints[place].bus), file=sys.stderr)
-    if not options.yes and input("Move it? [yes/no] ") != "yes":
+    if not options.yes and not agreed("Move it?"):
         return 1
     radians = math.radians(options.degrees)
     moved = wiggle_joint(robot, place, radians, clock, lambda part, pose: Jog(part, pose).command)
@@ -39,7 +49,9 @@ def wiggle(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int
         f"{math.degrees(moved.low):+.2f}° to {math.degrees(moved.high):+.2f}°, "
         f"{moved.missing} of {moved.asked} answers missing"
     )
-    return 0
+    if moved.stopped:
+        print(f"stopped early: {moved.stopped}", file=sys.stderr)
+    return 1 if moved.stopped else 0
 
 
 def home(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
@@ -48,17 +60,20 @@ def home(robot: RobotConfig, options: argparse.Namespace, clock: Clock) -> int:
     unknown = sorted(set(names) - set(robot.joint_names))
     if unknown:
         raise UsageWrong(f"no joint called {unknown[0]!r}", "", "see the robot file")
-    with open_robot(robot, clock) as opened:
+    path, copied = own_file(options.robot)
+    warn_before(robot, "finding the motors")
+    with open_robot(msgspec.structs.replace(robot, base=None), clock) as opened:
         pose = opened.measure().astype(np.float64)
     offsets = {
         joint.name: joint.sign * float(q) + joint.offset
         for joint, q in zip(robot.joints, pose, strict=True)
         if joint.name in names
     }
-    path = find_robot(options.robot)
     for name, offset in offsets.items():
         print(f"{name:<24}offset {offset:+.6f} rad")
-    if not options.yes and input(f"Write these to {path}? [yes/no] ") != "yes":
+    where = f"{path}, a copy of {copied}" if copied else str(path)
+    if not options.yes and not agreed(f"Write these to {where}?"):
         return 1
-    write_offsets(path, offsets)
+    write_offsets(path, offsets, copied or path)
+    print(f"wrote {where}", file=sys.stderr)
     return 0

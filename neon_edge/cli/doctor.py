@@ -9,12 +9,14 @@ from contextlib import ExitStack
 
 import msgspec
 
+from neon_edge.cli.gravity import warn_before
 from neon_edge.clock import MonotonicClock
 from neon_edge.config import RobotConfig, find_robot, load_robot
 from neon_edge.errors import NeonEdgeError, UsageWrong
 from neon_edge.runtime.doctor.check import Check, Machine
 from neon_edge.runtime.doctor.examine import examine
 from neon_edge.runtime.doctor.robot import failed, motors
+from neon_edge.runtime.driven import refuse_driven
 from neon_edge.runtime.rundir import RunDirectory
 from neon_edge.sim.launch import start_sim, with_channels
 
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     robot = os.environ.get("NEON_EDGE_ROBOT", "")
     parser.add_argument("--robot", default=robot, help="also this robot's plans, buses and motors")
     parser.add_argument("--engines", help="plans to use instead of the robot file's")
-    parser.add_argument("--motors", action="store_true", help="ask every motor; no torque comes on")
+    parser.add_argument("--motors", action="store_true", help="ask every motor; takes torque off")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -59,6 +61,11 @@ def _checks(options: argparse.Namespace) -> list[Check]:
 
 
 def _motors(robot: RobotConfig) -> list[Check]:
+    try:
+        refuse_driven(robot)
+    except UsageWrong as failure:
+        return [failed("motors", failure)]
+    warn_before(robot, "finding the motors")
     with ExitStack() as opened:
         if robot.emulated:
             body = opened.enter_context(start_sim(robot, opened.enter_context(RunDirectory())))

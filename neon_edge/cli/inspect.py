@@ -7,11 +7,12 @@ import sys
 
 import msgspec
 
-from neon_edge.engine.manifest import Manifest, Part, read_manifest
+from neon_edge.build.ledger import unfinished
+from neon_edge.engine.described import describe
+from neon_edge.engine.manifest import read_manifest
 from neon_edge.engine.plan import check_fits, check_plan_file, this_machine
-from neon_edge.engine.tried import tried_lines
 from neon_edge.errors import ConfigWrong
-from neon_edge.runtime.plans import find_plans
+from neon_edge.runtime.plans import built_path, find_plans
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the manifest for a person, or as it is; exit 78 where plans do not fit here."""
-    directory = find_plans(options.engines)
+    try:
+        directory = find_plans(options.engines)
+    except ConfigWrong as failure:
+        raise unfinished(options.engines, built_path()) or failure from None
     manifest = read_manifest(directory)
     if options.json:
         sys.stdout.buffer.write(msgspec.json.encode(manifest) + b"\n")
@@ -39,36 +43,3 @@ def main(options: argparse.Namespace) -> int:
             print(f"neon-edge: {failure}", file=sys.stderr)
             return failure.exit_code
     return 0
-
-
-def describe(manifest: Manifest) -> list[str]:
-    """The manifest's facts, a line each."""
-    backbone, heads, machine = manifest.backbone, manifest.heads, manifest.machine
-    target = (
-        "any machine (a bundle)"
-        if machine is None
-        else " · ".join(msgspec.structs.astuple(machine))
-    )
-    lines = [
-        f"backbone   {backbone.model_id} ({backbone.recipe}), weights {backbone.weights}, "
-        f"licence {backbone.licence}",
-        f"features   {backbone.pooled_width} wide, {backbone.tokens} tokens, {backbone.tap}, "
-        f"hash {backbone.model_hash}",
-        f"heads      {heads.head_type} {heads.control_mode}, {len(heads.joint_names)} joints"
-        f"{' + base' if heads.base_velocity else ''}, {heads.steps} steps, from {heads.checkpoint}",
-        f"made       {manifest.created} on {manifest.made_on} by neon-edge {manifest.neon_edge}",
-        f"for        {target}",
-    ]
-    lines += [_part(part) for part in (*backbone.parts, *heads.parts)]
-    for gate in manifest.gates:
-        lines.append(
-            f"gate       {gate.name}: {gate.measured:.3g} {gate.unit} "
-            f"(limit {gate.limit:.3g}, worst {gate.worst}) {'passed' if gate.passed else 'FAILED'}"
-        )
-    return lines + [f"tried    {line}" for line in tried_lines(manifest.candidates)]
-
-
-def _part(part: Part) -> str:
-    shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in part.inputs)
-    results = ", ".join(f"{spec.name} {spec.shape}" for spec in part.outputs)
-    return f"part       {part.name}: {shapes} → {results}"

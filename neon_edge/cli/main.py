@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import traceback
 
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         code: int = importlib.import_module(f"neon_edge.cli.{options.verb}").main(options)
+        sys.stdout.flush()
     except NeonEdgeError as failure:
         if options.verbose:
             traceback.print_exc()
@@ -64,6 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         return failure.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read it has seen enough, as `| head` has; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception:
         traceback.print_exc()
         print("neon-edge: this is our bug; please report it with the lines above", file=sys.stderr)

@@ -7,9 +7,10 @@ import sys
 
 import msgspec
 
+from neon_edge.cli.gravity import warn_of_run
 from neon_edge.cli.robot_run import add_robot_arguments, robot_from, run_robot
 from neon_edge.profile.table import draw_table, summary_line
-from neon_edge.runtime.supervisor import ChildFailed
+from neon_edge.runtime.children import ChildFailed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run it and say what happened."""
+    robot = robot_from(options)
+    warn_of_run(robot)
     try:
-        report = run_robot(robot_from(options), options)
+        report = run_robot(robot, options)
     except ChildFailed as failure:
         return failure.code
     if options.json:

@@ -33,11 +33,11 @@ def main(options: argparse.Namespace) -> int:
         load_faults(options.faults, robot)
         faults = options.faults.read_text(encoding="utf-8")
     clock = MonotonicClock()
-    end_ns = None if options.seconds is None else clock.now_ns() + int(options.seconds * 1e9)
     with (
         tempfile.TemporaryDirectory(prefix="neon-edge-sim-") as place,
         start_sim(robot, Path(place), faults) as sim,
     ):
+        end_ns = None if options.seconds is None else clock.now_ns() + int(options.seconds * 1e9)
         if options.json:
             print(json.dumps({"pid": sim.pid, "channels": sim.channels}), flush=True)
         else:

@@ -27,5 +27,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     width = max(map(len, reply.told))
     for name, value in reply.told.items():
-        print(f"{name.replace('_', ' '):{width}}  {value}")
+        # What has several lines has them below one another.
+        lines = str(value).replace("\n", "\n" + " " * (width + 2))
+        print(f"{name.replace('_', ' '):{width}}  {lines}")
     return 0

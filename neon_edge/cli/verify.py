@@ -26,16 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Measure, write the manifest and the page, say what was found; 1 where a gate is missed."""
+    from neon_edge.build.placed import writing_in
     from neon_edge.build.verify import find_bundle, measured
     from neon_edge.build.verify_page import PAGE, write_page
 
     manifest = read_manifest(options.plans)
     bundle = options.bundle or find_bundle(options.plans, manifest)
-    found = measured(bundle, options.plans, manifest, options.threads)
-    manifest = structs.replace(manifest, gates=found.gates, errors=found.errors)
-    write_manifest(options.plans, manifest)
-    target = options.page or options.plans / PAGE
-    caption = write_page(target, manifest, bundle, found.frames)
+    with writing_in(options.plans):
+        found = measured(bundle, options.plans, manifest, options.threads)
+        manifest = structs.replace(manifest, gates=found.gates, errors=found.errors)
+        write_manifest(options.plans, manifest)
+        target = options.page or options.plans / PAGE
+        caption = write_page(target, manifest, bundle, found.frames)
     for gate in found.gates:
         verdict = "passed" if gate.passed else "MISSED"
         figures = f"{gate.measured:.3g} {gate.unit}, limit {gate.limit:.3g}, worst {gate.worst}"

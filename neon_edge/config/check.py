@@ -27,6 +27,7 @@ def check_robot(robot: RobotConfig) -> None:
     _base(robot)
     _park(robot)
     _heartbeat(robot)
+    _cpus(robot)
     period_ms = 1e3 / robot.rate_hz
     keys = ["head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"]
     for key in [*keys, "imu_silent_after_ms"] if robot.imu else keys:
@@ -173,6 +174,18 @@ def _heartbeat(robot: RobotConfig) -> None:
             f"the heartbeat is to go out on {robot.heartbeat.bus!r}, which is no CAN bus here",
             f"CAN buses: {', '.join(buses) or 'none'}",
             "name one of them, or choose another kind of heartbeat",
+        )
+
+
+def _cpus(robot: RobotConfig) -> None:
+    cpus = robot.runtime.cpus
+    if isinstance(cpus, str):
+        return
+    if not cpus or min(cpus) < 0 or len(set(cpus)) != len(cpus):
+        raise ConfigWrong(
+            "the control process needs cores, each named once",
+            f"runtime.cpus = {cpus}",
+            'name them as the kernel counts, from 0, or say "auto" or "any"',
         )
 
 

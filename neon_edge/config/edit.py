@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from neon_edge.config.find import SHIPPED, find_robot, search_path
 from neon_edge.errors import ConfigWrong
 
 _NAME = re.compile(r'^name\s*=\s*"([^"]*)"', re.MULTILINE)
@@ -34,9 +36,33 @@ def with_offsets(text: str, offsets: Mapping[str, float]) -> str:
     return head + "".join(blocks)
 
 
-def write_offsets(path: Path, offsets: Mapping[str, float]) -> None:
-    """Change a robot file in one go: a reader finds the old or the new one, whole."""
-    changed = with_offsets(path.read_text(encoding="utf-8"), offsets)
+def own_file(name: str) -> tuple[Path, Path | None]:
+    """The file that `--robot NAME` means, to be changed, and what it must first be copied from.
+
+    A robot that came with the package by its name is not changed in there: a copy in the user's own
+    directory, which is searched first, takes its place. Raises `ConfigWrong` where the file or its
+    directory may not be written.
+    """
+    found, copied = find_robot(name), None
+    if found.parent == SHIPPED and not name.endswith(".toml"):
+        found, copied = search_path()[0] / found.name, found
+    nearest = next(parent for parent in found.absolute().parents if parent.exists())
+    if not os.access(nearest, os.W_OK):
+        raise ConfigWrong(
+            "the robot file cannot be changed",
+            f"{nearest} is not yours to write",
+            f"copy {copied or found} to {search_path()[0]} and name the copy",
+        )
+    return found, copied
+
+
+def write_offsets(path: Path, offsets: Mapping[str, float], source: Path | None = None) -> None:
+    """Change a robot file in one go: a reader finds the old or the new one, whole.
+
+    With a `source`, `path` becomes that file with these offsets.
+    """
+    changed = with_offsets((source or path).read_text(encoding="utf-8"), offsets)
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")
     draft.write_text(changed, encoding="utf-8")
     draft.replace(path)

@@ -28,6 +28,9 @@ class HeadsChoice(Struct, frozen=True, forbid_unknown_fields=True):
     first rows of the last; flow heads that were trained with them only."""
     blend_s: Annotated[float, Meta(ge=0, le=2)] = 0.4
     """What a swap of features adds to the setpoint is taken back over this time; 0 jumps."""
+    ahead: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
+    """fresh: the row that the setpoint goes an (ahead + 1)th of the way to; 0 is row 0 itself.
+    auto: 7 for heads that sample (or the last row), 0 for those that give one answer."""
     decay: NotNegative = 0.01
     """ensemble: weights fall by exp(-decay) from one chunk to the next younger one."""
     seed: int = 0

@@ -9,6 +9,10 @@ from msgspec import Meta, Struct
 CanId = Annotated[int, Meta(ge=0, le=0x7FF)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Firmware1 = Annotated[str, Meta(pattern=r"^[0-9]*$")]
+Firmware2 = Annotated[str, Meta(pattern=r"^([0-9]+\.[0-9]+)?$")]
+Firmware3 = Annotated[str, Meta(pattern=r"^([0-9]+\.[0-9]+\.[0-9]+)?$")]
+FirmwareHex = Annotated[str, Meta(pattern=r"^(0x[0-9a-f]+)?$")]
 
 
 class DamiaoMotor(
@@ -49,6 +53,12 @@ class DynamixelMotor(
     """What bounds the torque. XL430 and other servos that cannot measure current: "pwm"."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=2540, multiple_of=20)] = 100
     """Bus silence after which the servo stops (register 98, steps of 20 ms); 0 leaves it off."""
+    drive_mode: Annotated[int, Meta(ge=0, le=255)] = 0
+    """Register 10 as the servo holds it: bit 0 turns its sense, and `sign` and `offset` with it."""
+    homing_offset: Annotated[int, Meta(ge=-1044479, le=1044479)] = 0
+    """Counts in register 20 as the servo holds them: they move its zero, and `offset` with it."""
+    firmware: Firmware1 = ""
+    """What it must say, as "45"; empty takes any that is new enough for what is asked of it."""
 
 
 class FeetechMotor(
@@ -66,6 +76,8 @@ class FeetechMotor(
     """N·m at the supply voltage (STS3215 at 12 V: 30 kg·cm)."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=0)] = 0
     """There is none: a servo whose host has died holds its last goal."""
+    firmware: Firmware2 = ""
+    """What it must say, as "3.10"; empty takes any."""
 
 
 class RobstrideMotor(
@@ -94,6 +106,8 @@ class OdriveMotor(
     """Turns of the rotor for one of the joint."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=5000)] = 100
     """axis0.config.watchdog_timeout as it was set over USB; 0 where it is not enabled."""
+    firmware: Firmware3 = ""
+    """What it must say, as "0.6.11"; empty takes any."""
 
 
 class MoteusMotor(
@@ -108,6 +122,8 @@ class MoteusMotor(
     """N·m·s/rad: servo.pid_position.kd as configured, over 2π."""
     watchdog_ms: Annotated[int, Meta(ge=10, le=5000)] = 100
     """Silence after which it times out. Sent with every command."""
+    firmware: FirmwareHex = ""
+    """What register 0x101 must hold, as "0x10600"; empty takes any."""
 
 
 class Cia402Motor(
@@ -122,6 +138,10 @@ class Cia402Motor(
     """N·m at the joint for a thousand thousandths (object 6076, gear included)."""
     watchdog_ms: Annotated[int, Meta(ge=0, le=5000)] = 100
     """Consumer heartbeat time (object 1016); 0 leaves it off."""
+    encoder_counts: Annotated[int, Meta(ge=0)] = 0
+    """Increments for one turn of the motor that object 608F must tell; 0 takes any."""
+    firmware: FirmwareHex = ""
+    """The revision that object 1018:03 must tell, as "0x10002"; empty takes any."""
 
 
 class UnitreeMotor(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from neon_edge.config.base import BASE_FULL_SPEED_S, Base, Triple
+from neon_edge.config.cores import Runtime
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.imu import Imu, UdpImu
 from neon_edge.config.motors import Motor, NotNegative, Positive
@@ -117,6 +118,23 @@ class WavMicrophone(Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     path: str
 
 
+class LiveMicrophone(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="live"):
+    """A microphone that FFmpeg can open, such as plughw:1 by ALSA.
+
+    It must give the rate that the backbone listens at: nothing is resampled here.
+    """
+
+    name: str
+    source: str
+    format: str = "alsa"
+    """FFmpeg's input format: alsa, pulse, …; empty lets it guess."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Of that format. alsa and pulse are asked for the backbone's `sample_rate` unless told one."""
+
+
+Microphone = WavMicrophone | LiveMicrophone
+
+
 class FixedSensor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed"):
     """A reading that never changes. Only a simulated robot may have one."""
 
@@ -179,6 +197,17 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     tick_ms: Positive = 20.0
     lateness_ms: Positive = 2.0
     feature_age_ms: Positive = 1000.0
+    joint_age_ms: Positive | None = None
+    """None, here and below: no promise."""
+    capture_ms: Positive | None = None
+    preprocess_ms: Positive | None = None
+    backbone_ms: Positive | None = None
+    publish_ms: Positive | None = None
+    read_ms: Positive | None = None
+    slot_ms: Positive | None = None
+    heads_ms: Positive | None = None
+    safety_ms: Positive | None = None
+    write_ms: Positive | None = None
 
 
 class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,7 +219,7 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     joints: Annotated[list[Joint], Meta(min_length=1)]
     buses: Annotated[list[Bus], Meta(min_length=1)]
     cameras: list[Camera] = field(default_factory=list)
-    microphone: WavMicrophone | None = None
+    microphone: Microphone | None = None
     """For backbones that listen."""
     senses: Senses = Senses()
     """When a camera or a microphone counts as dark, frozen, silent or lost."""
@@ -204,10 +233,16 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """m/s, m/s, rad/s: forward, sideways, turn."""
     base_acceleration_limits: Triple | None = None
     """m/s², m/s², rad/s²; without it, what reaches the velocities in `BASE_FULL_SPEED_S`."""
+    start: Literal["armed", "disarmed"] = "armed"
+    """Whether a run moves as soon as all is well, or waits without torque for `neon-edge arm`. A
+    service that comes back from a crash waits either way."""
+    first_features_s: Annotated[float, Meta(gt=0, le=3600)] = 240.0
+    """What the backbone may take from its start to its first features: opening and warming a large
+    one's engines. Then the run ends. Keep it below the unit's TimeoutStartSec."""
     stop: Literal["relax", "hold", "damp", "park"] = "relax"
-    """The motion of a stop that was asked for: torque off at once, or after `stop_s` of holding the
-    pose or of damping, or the way to the pose of `park`. Families without damping are off from the
-    first tick of a damp."""
+    """The motion of a stop that was asked for, or that a failed bus or a bug of ours makes: torque
+    off at once, or after `stop_s` of holding the pose or of damping, or the way to the pose of
+    `park`. Families without damping are off from the first tick of a damp."""
     stop_s: Annotated[float, Meta(gt=0, le=4)] = 2.0
     """Time to take the robot's weight before the torque goes off."""
     park: Park | None = None
@@ -219,6 +254,7 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the base's tilt and turning are heard; without it they are taken to be nothing."""
     safety: SafetyLimits = SafetyLimits()
     budget: Budget = Budget()
+    runtime: Runtime = Runtime()
     heads: HeadsChoice | list[HeadsChoice] = HeadsChoice()
     """[heads], or [[heads]] for several on one backbone: each with a name and what it drives."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -10,8 +10,14 @@ Positive = Annotated[float, Meta(gt=0)]
 
 
 class Senses(Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds; each default says why it is what it is."""
+    """Thresholds, and what follows; each default says why it is what it is."""
 
+    act: Literal["hold", "report"] | None = None
+    """What follows of a dark or frozen camera. "hold": no features are made of it, so the robot
+    holds once the last are old, and damps where that lasts. "report": people are told, and the
+    robot moves by what the camera shows. Without the key: hold, for a picture that does not change
+    shows nothing, however fresh its stamp (a camera that is rendered, and has no noise, needs
+    "report"); but a backbone that was trained to miss a sense (TRIBE) goes on without it."""
     dark_level: Annotated[float, Meta(ge=0, le=255)] = 12.0
     """A picture is dark when 99 of 100 pixels are no brighter, of 255, in any colour. A covered
     lens shows a sensor's noise at full gain, a few levels; a room at night has a light or a screen

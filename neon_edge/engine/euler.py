@@ -81,6 +81,16 @@ class EulerEngine:
             self._scratch += more * np.float32(1 / steps)
         np.add(self._latent, self._scratch, out=self._latent)
 
+    def velocity_at(self, x: Float32) -> Float32:
+        """The velocity at another `x` in the step that ran last; both (1, steps, columns)."""
+        here = self._latent.copy()
+        np.copyto(self._latent, x)
+        self._velocity.start()
+        self._velocity.wait()
+        velocity: Float32 = self._velocity.outputs["velocity"].copy()
+        np.copyto(self._latent, here)
+        return velocity
+
     def _pull(self, error: Float32) -> Float32:
         np.copyto(self._pullback.inputs["x"], self._latent)
         np.copyto(self._pullback.inputs["modulation"], self._velocity.inputs["modulation"])

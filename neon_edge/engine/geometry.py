@@ -16,9 +16,13 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
     mean: list[float]
     std: list[float]
     count: int = 1
-    """Pictures a pass, one a camera, in the robot file's order."""
+    """Pictures a pass: `window` a camera, cameras in the robot file's order, oldest first."""
     exact: bool = True
     """Resize bit for bit as the model's processor does; without, in float32 and much faster."""
+    window: int = 1
+    """Pictures a camera."""
+    window_hz: float = 4.0
+    """How far apart they are; the newest is always the newest."""
 
     @property
     def grid(self) -> tuple[int, int]:

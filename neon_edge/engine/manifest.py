@@ -6,6 +6,7 @@ plans compiled from a bundle on the machine that runs them, and the same manifes
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,7 @@ __all__ = [
     "Prompt",
     "TensorSpec",
     "Verification",
+    "WeightsSource",
     "read_manifest",
     "write_manifest",
 ]
@@ -69,6 +71,20 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     outputs: list[TensorSpec]
     plan: str = ""
     plan_sha256: str = ""
+
+
+class WeightsSource(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of several that a backbone's weights come from."""
+
+    name: str
+    """Which of its encoders, or its fusion."""
+    model_id: str
+    """Where it is published, as the recipe says; empty where it does not."""
+    revision: str
+    """The commit that was read; of a folder nobody can tell, and it is the recipe's."""
+    licence: str
+    sha256: str
+    """Of the files that hold its tensors."""
 
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +142,8 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """Of products: fp32, fp16 or bf16; what lies between them is always float32."""
     streams: Streams | None = None
     """Where every sense has an encoder and a rate of its own; `image` is then a video window."""
+    sources: list[WeightsSource] = field(default_factory=list)
+    """Where the weights come from, if from several places; `weights_sha256` covers them all."""
 
     @property
     def random(self) -> bool:
@@ -133,9 +151,14 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
         return self.weights.startswith("random:")
 
     @property
+    def reads(self) -> bool:
+        """Whether an instruction changes the features."""
+        return self.streams is None or self.streams.reads
+
+    @property
     def cameras(self) -> int:
-        """That a robot must have: one a picture, or one that all pictures of a window are of."""
-        return self.image.count if self.streams is None else 1
+        """That a robot must have: all pictures of a window are of one."""
+        return self.image.count // self.image.window if self.streams is None else 1
 
 
 class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -248,5 +271,8 @@ def read_manifest(directory: Path) -> Manifest:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write it whole or not at all: a manifest is what makes a directory of files a build."""
     partial = directory / (FILE_NAME + ".part")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    with partial.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(directory / FILE_NAME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ _ERRORS_ONLY = 3
 # A protobuf file ends at 2 GiB; well before that, weights move into a file of their own.
 _INLINE_LIMIT_BYTES = 1 << 30
 _SMALLEST_EXTERNAL_BYTES = 1024
+
+_UNWRITTEN = ("Failed to write", "serialization failed", "cannot be opened for writing")
+"""What the library says when a disk is full; it keeps the number of the error to itself."""
+_BUFFERED_BYTES = 1 << 14
 
 _DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -44,7 +49,8 @@ def compile_onnxruntime(
 
     All graph optimisations, those for this CPU's vector width included, so it fits only this
     machine and this version. Weights of a graph larger than `inline_limit_bytes` go to
-    PLAN.weights. Raises `ConfigWrong` when the graph is not one that can run.
+    PLAN.weights. Raises `ConfigWrong` when the graph is not one that can run, `OSError` when the
+    plan cannot be written; neither leaves any of it.
     """
     options = _options(threads, spinning=False)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -60,10 +66,22 @@ def compile_onnxruntime(
         )
     try:
         onnxruntime.InferenceSession(str(onnx), options, providers=[_PROVIDER])
+        _check_room(plan)
     except Exception as failure:
+        for file in (plan, weights_of(plan)):
+            file.unlink(missing_ok=True)
+        said = _one_line(failure)
+        if any(words in said for words in _UNWRITTEN):
+            raise OSError(f"ONNX Runtime could not write {plan.name}") from failure
         raise ConfigWrong(
-            f"ONNX Runtime cannot compile {onnx.name}", _one_line(failure), "export it again"
+            f"ONNX Runtime cannot compile {onnx.name}", said, "export it again"
         ) from failure
+
+
+def _check_room(plan: Path) -> None:
+    # The library does not look whether the last piece that it buffered could still be written.
+    if shutil.disk_usage(plan.parent).free < _BUFFERED_BYTES:
+        raise OSError(_UNWRITTEN[0])
 
 
 class OnnxRuntimeEngine:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from neon_edge.engine.action_tokens import ActionTokens
@@ -209,15 +211,29 @@ def open_heads_engine(
     is a `SelectiveEngine`'s threshold, where they have one.
     """
 
-    def opened(part: Part) -> Engine:
-        return open_engine(directory, part, machine, 1, urgent=urgent)
+    with ExitStack() as kept:
 
-    if guided:
-        _check_guided(heads)
-        condition, velocity, pullback = heads.guided_parts
-        slow = [opened(part) for part in heads.slow_parts]
-        staged = StagedEngine(slow, opened(condition))
-        return EulerEngine(staged, opened(velocity), opened(pullback))
+        def opened(part: Part) -> Engine:
+            engine = open_engine(directory, part, machine, 1, urgent=urgent)
+            kept.callback(engine.close)
+            return engine
+
+        together = _in_steps(heads, opened) if guided else _whole(directory, heads, opened, moved)
+        kept.pop_all()
+    return together
+
+
+Opener = Callable[[Part], Engine]
+
+
+def _in_steps(heads: HeadsManifest, opened: Opener) -> Engine:
+    _check_guided(heads)
+    condition, velocity, pullback = (opened(part) for part in heads.guided_parts)
+    staged = StagedEngine([opened(part) for part in heads.slow_parts], condition)
+    return EulerEngine(staged, velocity, pullback)
+
+
+def _whole(directory: Path, heads: HeadsManifest, opened: Opener, moved: float) -> Engine:
     engine = opened(heads.part)
     if heads.slow_parts:
         engine = StagedEngine([opened(part) for part in heads.slow_parts], engine)

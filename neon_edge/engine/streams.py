@@ -8,6 +8,8 @@ from msgspec import Meta, Struct
 
 Hertz = Annotated[float, Meta(gt=0, le=1000)]
 Fusion = Literal["tokens", "steps"]
+STEP_NS = 500_000_000
+"""Between two steps of a fusion over steps: TRIBE v2 takes its features at 2 Hz."""
 
 
 class Rates(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +31,11 @@ class Streams(Struct, frozen=True, forbid_unknown_fields=True):
     """Tokens (or steps) of video, audio and text that reach the fusion, in this order."""
     fusion: Fusion = "tokens"
     """Over all tokens, as upstream; or over steps of half a second, as TRIBE v2."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether words reach the fusion."""
+        return bool(self.kept.get("text"))
 
     @property
     def senses(self) -> list[str]:

@@ -12,6 +12,7 @@ from neon_edge.engine.contract import Array, Engine
 from neon_edge.engine.manifest import BackboneManifest
 from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.features.audio import LogMel
+from neon_edge.features.picture_window import PictureWindow
 from neon_edge.features.preprocess import Preprocessor
 from neon_edge.features.prompt import PromptEncoder
 from neon_edge.features.vision import VisionApart
@@ -45,6 +46,8 @@ class Backbone:
             manifest.prompt, directory, manifest.tokens, manifest.image.count
         )
         self._pictures = manifest.image.count
+        self._cameras = manifest.cameras
+        self._window = PictureWindow(self._cameras, manifest.image.window, manifest.image.window_hz)
         self._ear = LogMel(manifest.audio) if manifest.audio is not None else None
         self.apart = (
             VisionApart(engines[0], self._preprocessor, self._pictures, remember)
@@ -79,11 +82,16 @@ class Backbone:
         return self.instruction_id
 
     def see(self, frames: list[CameraFrame]) -> None:
-        """Preprocess one picture a camera straight into the first part's buffer."""
+        """Preprocess the newest picture of each camera straight into the first part's buffer.
+
+        Behind each go those of its window; or give all pictures of a pass at once.
+        """
+        if len(frames) == self._cameras < self._pictures:
+            frames = self._window.see(frames)
         if len(frames) != self._pictures:
             raise ConfigWrong(
                 "the robot has another number of cameras than the backbone was built for",
-                f"{len(frames)} against {self._pictures}",
+                f"{len(frames)} against {self._cameras}",
                 "change the robot file's cameras, or the recipe's pictures, and build again",
             )
         if self.apart is not None:

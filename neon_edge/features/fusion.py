@@ -8,15 +8,15 @@ from typing import Protocol
 import numpy as np
 
 from neon_edge.engine.contract import Array, Engine
-from neon_edge.engine.streams import Streams
+from neon_edge.engine.streams import STEP_NS, Streams
 from neon_edge.types import Float32
 
 
 class Fusion(Protocol):
     """Keeps the newest of every modality until it is replaced or dropped."""
 
-    def put(self, name: str, made: Mapping[str, Array]) -> None:
-        """What the encoder of `name` just made."""
+    def put(self, name: str, made: Mapping[str, Array], at_ns: int) -> None:
+        """What the encoder of `name` just made of what ends at `at_ns`."""
 
     def drop(self, name: str) -> None:
         """`name` is missing until it is put again."""
@@ -43,7 +43,7 @@ class TokenFusion:
             if name != "pool_weights":
                 buffer[:] = 0.0
 
-    def put(self, name: str, made: Mapping[str, Array]) -> None:
+    def put(self, name: str, made: Mapping[str, Array], at_ns: int) -> None:
         """Its tokens, all of them: the graph takes those that are kept."""
         np.copyto(self._engine.inputs[f"{name}_features"], made[f"{name}_features"])
 
@@ -76,6 +76,9 @@ def pool_weights(tokens: int, text: int, told: Float32) -> Float32:
 class StepFusion:
     """TRIBE v2's: half seconds. Video's come one a pass and roll; sound brings its whole window.
 
+    Video rolls by the half seconds that have passed, however often its encoder ran: between two
+    of them the newest step is replaced, and a step that a slow board missed repeats the one before.
+
     A modality that is missing is zeros behind its projector, as TRIBE v2's modality dropout makes
     it (facebookresearch/tribev2 `tribev2/model.py`, `aggregate_features`).
     """
@@ -84,18 +87,30 @@ class StepFusion:
 
     def __init__(self, streams: Streams, engine: Engine) -> None:
         self._engine = engine
+        self._newest_ns = 0
         for buffer in engine.inputs.values():
             buffer[:] = 0.0
 
-    def put(self, name: str, made: Mapping[str, Array]) -> None:
+    def put(self, name: str, made: Mapping[str, Array], at_ns: int) -> None:
         """New steps. What comes first stands for all the steps before it."""
         steps, new = self._engine.inputs[f"{name}_steps"], made[f"{name}_steps"]
-        if name == "video" and self._there(name):
-            steps[:, :-1] = steps[:, 1:].copy()
+        # To the nearest half second: cameras do not tick on our grid, and the grid never drifts.
+        passed = (at_ns - self._newest_ns + STEP_NS // 2) // STEP_NS
+        if name == "video" and self._there(name) and 0 <= passed < steps.shape[1]:
+            self._roll(steps, passed)
             steps[:, -1:] = new
+            self._newest_ns += passed * STEP_NS
         else:
             steps[:] = new
+            if name == "video":
+                self._newest_ns = at_ns
         self._mark(name, 1.0)
+
+    def _roll(self, steps: Array, passed: int) -> None:
+        """The newest step goes `passed` places back, and stands on the way there too."""
+        if passed:
+            steps[:, :-passed] = steps[:, passed:].copy()
+            steps[:, -passed:] = steps[:, -passed - 1, None]
 
     def drop(self, name: str) -> None:
         """It is not there, and what it showed is forgotten."""

@@ -26,6 +26,7 @@ from typing import TypeVar
 import numpy as np
 
 from neon_edge.errors import ConfigWrong, UsageWrong
+from neon_edge.telemetry.mapped import reserve
 from neon_edge.types import Features, Float32
 
 MAGIC = b"NEFR"
@@ -49,11 +50,14 @@ def _slot_bytes(width: int) -> int:
 
 
 def create_slot(path: Path, width: int) -> None:
-    """Make an empty slot for pooled features of `width` float32. The caller owns the file."""
+    """Make an empty slot for pooled features of `width` float32. The caller owns the file.
+
+    Raises `DeviceMissing` where there is no room for it.
+    """
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
         file.write(_HEADER.pack(MAGIC, ABI, SLOTS, width, 0, 0, 0))
-        file.truncate(_HEADER_BYTES + SLOTS * _slot_bytes(width))
+        reserve(file, _HEADER_BYTES + SLOTS * _slot_bytes(width), path)
     partial.replace(path)
 
 

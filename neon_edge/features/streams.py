@@ -87,18 +87,19 @@ class StreamedBackbone:
         self._encoded_ns: dict[str, int] = {}
 
     def instruct(self, text: str) -> int:
-        """Use `text` from the next pass on; gives its id.
+        """Use `text` from the next pass on; gives its id, or 0 where no word reaches the features.
 
         Raises `ConfigWrong` where it is too long, and leaves the one in use as it is.
         """
-        if self._prompt is not None:
-            rows, weights = self._prompt.encode(text)
-            branch = self.branches["text"]
-            np.copyto(branch.input, rows)
-            for steps in branch.weights:
-                np.copyto(steps, weights)
-            self._fusion.told(weights)
-            self._due.add("text")
+        if self._prompt is None:
+            return 0
+        rows, weights = self._prompt.encode(text)
+        branch = self.branches["text"]
+        np.copyto(branch.input, rows)
+        for steps in branch.weights:
+            np.copyto(steps, weights)
+        self._fusion.told(weights)
+        self._due.add("text")
         self.instruction_id = instruction_id(text)
         return self.instruction_id
 
@@ -174,7 +175,7 @@ class StreamedBackbone:
         """Run what is due, then the fusion; `pooled` holds the result."""
         for name in sorted(self._due - self.missing):
             made = self.branches[name].run()
-            self._fusion.put(name, made)
+            self._fusion.put(name, made, self._encoded_ns.get(name, 0))
             # What is broken is computed again, never kept until the next turn.
             if all(np.isfinite(array).all() for array in made.values()):
                 self._due.discard(name)

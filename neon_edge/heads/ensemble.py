@@ -32,7 +32,13 @@ class EnsembleHeads:
         if features is None:
             return None
         place = tick % len(self._made)
-        self._chunks[place] = self._network.run(features, joints.position)
+        chunk = self._network.run(features, joints.position)
+        broken = ~np.isfinite(chunk).all(axis=1)
+        if broken.any():
+            # For safety to see, once: in the mean it would stay for a whole chunk.
+            self._made[place] = tick - len(self._made)
+            return self._network.setpoint(chunk[broken.argmax()], features, at_ns)
+        self._chunks[place] = chunk
         self._made[place] = tick
         age = tick - self._made
         speaking = np.flatnonzero((age >= 0) & (age < len(age)))

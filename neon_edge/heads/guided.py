@@ -124,16 +124,14 @@ class GuidedHeads:
         # A NaN must not find its way into the next chunk: it would stay for ever.
         if self._laid is None or not np.isfinite(self._latent).all():
             return None
-        executed = observed - self._laid
         # A chunk that is laid ahead of the last one's start, as the first of all can be, has the
         # whole of it to continue.
-        left = shifted(self._latent, max(executed, 0))
-        if not self._at_joints:
-            executed = max(executed, delay)
+        passed = max(observed - self._laid, 0)
+        executed = passed if self._at_joints else max(passed, delay)
         if not inside(self._network.steps, delay, executed):
             self.restarts += 1
             return None
-        return self._joined(left, delay, executed)
+        return self._joined(shifted(self._latent, passed), delay, executed)
 
     def _joined(self, left: Float32, delay: int, executed: int) -> Guide | None:
         """What makes the next chunk continue `left` (steps, columns), a latent."""

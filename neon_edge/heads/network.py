@@ -41,6 +41,8 @@ class HeadNetwork:
         self._noise = engine.inputs.get("noise")
         self._chance = np.random.default_rng(seed)
         self._keep_noise = keep_noise
+        self.samples = self._noise is not None
+        """Whether the same observation gives another chunk under another noise."""
         self.driven = driven_joints(manifest.joint_names, joint_names)
         """Where each of the checkpoint's joints stands in the robot's order."""
         self._grippers = Grippers(manifest, self.driven, openings or {})
@@ -94,6 +96,11 @@ class HeadNetwork:
                 "correct the sensor's value in the robot file",
             )
         np.copyto(buffer, np.reshape(reading, buffer.shape))
+
+    @property
+    def seen(self) -> Float32 | None:
+        """Joints of the last run in the checkpoint's columns, (columns,); None for blind heads."""
+        return None if self._joints is None else self._joints[0]
 
     def feel(self, joints: JointState) -> None:
         """From now on the base's own measurement stands for its velocity, where one is made."""

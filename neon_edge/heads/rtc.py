@@ -103,7 +103,8 @@ def rebased(latent: Float32, old: Float32, new: Float32, gain: Float32) -> Float
 
 
 def shifted(latent: Float32, executed: int) -> Float32:
-    """What is left of a latent (steps, columns) after `executed` rows, zeros behind."""
+    """What is left of a latent (steps, columns) after `executed` >= 0 rows, zeros behind."""
     left: Float32 = np.zeros_like(latent)
-    left[: len(latent) - executed] = latent[executed:]
+    rest = latent[executed:]
+    left[: len(rest)] = rest
     return left

@@ -18,6 +18,9 @@ from neon_edge.heads.order import Indices, driven_joints
 from neon_edge.heads.strategy import Heads
 from neon_edge.types import Features, Float32, JointState, Setpoint
 
+NEVER_NS = 2**63 - 1
+"""Later than anything."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -74,15 +77,15 @@ class SeveralHeads:
     def setpoint(
         self, features: Features | None, joints: JointState, at_ns: int, tick: int
     ) -> Setpoint | None:
-        """What they want together. Its arrays are overwritten by the next call."""
-        made_from_ns = 0
+        """What they want together, as old as the oldest. The next call overwrites its arrays."""
+        made_from_ns = NEVER_NS
         for place, head in enumerate(self.heads):
             head.network.feel(joints)
             wanted = head.strategy.setpoint(features, joints, at_ns, tick)
             if wanted is None:
                 self._known = False
                 return None
-            made_from_ns = wanted.features_ns
+            made_from_ns = min(made_from_ns, wanted.features_ns)
             ramp = self._ramps.get(place)
             old = 0.0 if ramp is None else ramp.left()
             if ramp is None or old == 0.0:

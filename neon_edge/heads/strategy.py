@@ -24,6 +24,8 @@ from neon_edge.types import Features, JointState, Setpoint
 
 STEPPED = ("rtc", "prefix")
 """Strategies that reach into a flow's steps, so that its engine must be opened guided."""
+SAMPLED_AHEAD = 7
+"""A sampled row errs by several ticks' motion; `tests/bench/bench_continuity.py` measures it."""
 HISTORY_S = 2.0
 """Older vision than this holds the robot long before."""
 
@@ -61,7 +63,7 @@ def _chosen(robot: RobotConfig, network: HeadNetwork, choice: HeadsChoice) -> He
         return SpelledHeads(network, network.engine, tokens, joints, depth)
     match choice.strategy:
         case "fresh":
-            return FreshHeads(network)
+            return FreshHeads(network, _ahead(choice, network))
         case "chunk":
             return ChunkHeads(network, len(robot.joints), depth)
         case "ensemble":
@@ -75,30 +77,25 @@ def _chosen(robot: RobotConfig, network: HeadNetwork, choice: HeadsChoice) -> He
 def refuse_backbone(heads: Heads, features: Features, rate_hz: float) -> None:
     """Raise `ConfigWrong` if the backbone is too slow for the strategy, by its first features.
 
-    To be asked before anything moves. Its delay is from picture to publication, in ticks begun.
+    To be asked before anything moves. Its delay is from picture to publication, in ticks begun,
+    and one more: a picture may be taken just ahead of a tick and published just behind one.
     """
     guided = heads.inner if isinstance(heads, Blended) else heads
     if isinstance(guided, GuidedHeads):
-        behind_s = (features.published_ns - features.captured_ns) / 1e9
-        guided.refuse_delay(max(math.ceil(behind_s * rate_hz), 1))
+        behind_ns = features.published_ns - features.captured_ns
+        guided.refuse_delay(math.ceil(behind_ns * rate_hz / 1e9) + 1)
 
 
-def warnings_of(heads: Heads) -> list[str]:
-    """What a person should know of how the strategy fared, in sentences."""
-    guided = heads.inner if isinstance(heads, Blended) else heads
-    if isinstance(guided, GuidedHeads) and guided.outside is not None:
-        steps, delay, executed = guided.outside
-        return [
-            f"{guided.name} left its envelope {guided.left} times, the last with chunk "
-            f"H = {steps}, delay d = {delay}, executed s = {executed} ticks; "
-            'played as laid = "joints"'
-        ]
-    if isinstance(guided, SpelledHeads) and guided.refused:
-        return [
-            f"{guided.refused} of {guided.written} times the heads wrote tokens that are no chunk, "
-            f"the last for {guided.fault.name.lower()}; the robot held until the next"
-        ]
-    return []
+def _ahead(choice: HeadsChoice, network: HeadNetwork) -> int:
+    if choice.ahead == "auto":
+        return min(SAMPLED_AHEAD, network.steps - 1) if network.samples else 0
+    if choice.ahead >= network.steps:
+        raise ConfigWrong(
+            "these heads do not look so far ahead",
+            f"ahead = {choice.ahead}, a chunk has {network.steps} rows",
+            f"choose ahead < {network.steps} in [heads]",
+        )
+    return choice.ahead
 
 
 def _check_spelled(choice: HeadsChoice) -> None:

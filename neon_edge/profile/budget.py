@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from neon_edge.config import Budget
+from neon_edge.profile.labels import LABELS
 from neon_edge.runtime.report import RunReport
 
 
@@ -24,9 +25,16 @@ class Verdict(NamedTuple):
 
 def judge(report: RunReport, budget: Budget) -> list[Verdict]:
     """Every promise of the budget, and that no tick was missed."""
-    return [
-        Verdict("tick", report.stages_us["tick"].p99 / 1e3, budget.tick_ms, "ms"),
-        Verdict("wake-up lateness", report.lateness_us.p99 / 1e3, budget.lateness_ms, "ms"),
-        Verdict("feature age", report.feature_age_ms.p99, budget.feature_age_ms, "ms"),
-        Verdict("missed ticks", float(report.missed), 0.0, ""),
-    ]
+    stages = {
+        LABELS[name].strip(): (spread.p99 / 1e3, getattr(budget, f"{name}_ms"))
+        for name, spread in report.stages_us.items()
+    }
+    rows: dict[str, tuple[float, float | None]] = {
+        "tick": stages.pop("tick"),
+        "wake-up lateness": (report.lateness_us.p99 / 1e3, budget.lateness_ms),
+        "feature age": (report.feature_age_ms.p99, budget.feature_age_ms),
+        "joint state age": (report.joint_age_ms.p99, budget.joint_age_ms),
+        **stages,
+    }
+    kept = [Verdict(row, p99, limit, "ms") for row, (p99, limit) in rows.items() if limit]
+    return [*kept, Verdict("missed ticks", float(report.missed), 0.0, "")]

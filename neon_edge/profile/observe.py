@@ -41,6 +41,9 @@ class Observed:
         self.wakes: Rows = np.zeros(0, row_dtype(WakeRing.FIELDS))
         self.trials: Rows = np.zeros(0, row_dtype(TrialRing.FIELDS))
         self.placements: list[Candidate] = []
+        self.joints: list[str] = []
+        self.cameras: list[str] = []
+        self.microphone = ""
 
     @contextmanager
     def beside(self, spec: RunSpec, manifest: Manifest) -> Iterator[None]:
@@ -50,7 +53,10 @@ class Observed:
         WakeRing.create(wakes)
         TrialRing.create(trials)
         self.placements = candidates(Path(spec.plans), manifest)
-        rate_hz = spec.robot.rate_hz
+        robot = spec.robot
+        self.joints, self.cameras = robot.joint_names, [camera.name for camera in robot.cameras]
+        self.microphone = robot.microphone.name if robot.microphone else ""
+        rate_hz = robot.rate_hz
         probe = BesideSpec(rate_hz, str(wakes), PROBE_PHASE, str(spec.ticks))
         plans = [found.plans for found in self.placements if found.plans]
         heads = BesideSpec(rate_hz, str(trials), PLACEMENTS_PHASE, str(spec.ticks), plans)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from neon_edge import __version__
 from neon_edge.profile.axes import figure
+from neon_edge.profile.before_after import comparison_section
 from neon_edge.profile.look import CSS
 from neon_edge.profile.markup import Markup, join, style_sheet, tag
 from neon_edge.profile.observe import Observed
@@ -46,6 +47,7 @@ def draw_page(report: ProfileReport, seen: Observed, made: str) -> str:
         tag("p", _facts(report), class_="facts"),
         tag("div", *_tiles(report), class_="tiles"),
         _stages(report),
+        comparison_section(report.against),
         _strips(report, seen),
         _lateness(report),
         _feature_age(report),
@@ -59,9 +61,12 @@ def draw_page(report: ProfileReport, seen: Observed, made: str) -> str:
 
 def _badge(report: ProfileReport) -> list[Markup]:
     missed = [line.row for line in report.budget if not line.kept]
-    if not missed:
+    bad = [f"budget missed: {', '.join(missed)}"] if missed else []
+    if report.against is not None and report.against.worse:
+        bad.append("worse than before")
+    if not bad:
         return [tag("span", "within budget", class_="badge good")]
-    return [tag("span", f"budget missed: {', '.join(missed)}", class_="badge bad")]
+    return [tag("span", text, class_="badge bad") for text in bad]
 
 
 def _facts(report: ProfileReport) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neon_edge.profile.budget import Verdict
+from neon_edge.profile.compare import draw_comparison
 from neon_edge.profile.histogram import Histogram
 from neon_edge.profile.report import ProfileReport
 from neon_edge.profile.table import draw_table
@@ -24,6 +25,7 @@ def present(report: ProfileReport) -> str:
             *draw_histogram("feature age", report.feature_age_histogram),
             "",
             report.recommendation,
+            *(["", draw_comparison(report.against)] if report.against else []),
         ]
     )
 

@@ -36,6 +36,8 @@ def run(spec: BesideSpec, stop: Stop) -> None:
     """Wake and remember, until told to stop."""
     clock = MonotonicClock()
     with WakeRing.open_writer(Path(spec.ring)) as ring:
+        # Locked as the control process is, and as cyclictest's -m does: a page fault of the probe's
+        # own would be counted as the machine's lateness. It is small, and holds no CUDA context.
         enter_real_time()
         origin_ns = origin(spec, clock, stop)
         if origin_ns is None:

@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from neon_edge.config import RobotConfig
 from neon_edge.profile.budget import Verdict, judge
+from neon_edge.profile.compare import Before, Comparison, compare
 from neon_edge.profile.histogram import Histogram, of_feature_age, of_lateness
 from neon_edge.profile.observe import Observed
 from neon_edge.profile.placements import MAX_RATE_HZ
-from neon_edge.runtime.report import Lateness, RunReport, Spread, lateness, spread
+from neon_edge.runtime.report import Lateness, RunReport, Spread, exact, lateness, spread
 from neon_edge.telemetry.mapped import Rows
 
 ENOUGH = 20
@@ -56,6 +57,14 @@ class ProfileReport(RunReport, frozen=True, kw_only=True):
     placements: list[Placement]
     recommendation: str
     budget: list[BudgetLine]
+    against: Comparison | None = None
+    """With an earlier run; null where none was named."""
+
+    @property
+    def kept(self) -> bool:
+        """The budget was, and nothing is worse than was allowed."""
+        worse = self.against is not None and self.against.worse
+        return not worse and all(line.kept for line in self.budget)
 
 
 def profile_report(report: RunReport, seen: Observed, robot: RobotConfig) -> ProfileReport:
@@ -63,6 +72,9 @@ def profile_report(report: RunReport, seen: Observed, robot: RobotConfig) -> Pro
     ticks = seen.ticks
     fed = ticks[ticks["features_ns"] > 0]
     placements = judged_placements(seen, robot.rate_hz)
+    # Every row is here, so that nothing need be counted in bins.
+    whole = msgspec.structs.asdict(exact(ticks, seen.passes))
+    report = msgspec.structs.replace(report, **whole)
     return ProfileReport(
         **msgspec.structs.asdict(report),
         rate_wanted_hz=robot.rate_hz,
@@ -74,6 +86,11 @@ def profile_report(report: RunReport, seen: Observed, robot: RobotConfig) -> Pro
         recommendation=recommend(placements, robot.rate_hz),
         budget=[budget_line(verdict) for verdict in judge(report, robot.budget)],
     )
+
+
+def compared(report: ProfileReport, before: Before, allowed_percent: float | None) -> ProfileReport:
+    """The same, beside an earlier run."""
+    return msgspec.structs.replace(report, against=compare(before, report, allowed_percent))
 
 
 def budget_line(verdict: Verdict) -> BudgetLine:

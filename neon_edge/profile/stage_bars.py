@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from neon_edge.profile.axes import Axis
+from neon_edge.profile.labels import LABELS
 from neon_edge.profile.markup import Markup, tag
 from neon_edge.profile.report import BudgetLine, ProfileReport
-from neon_edge.profile.table import LABELS
 from neon_edge.runtime.report import Lateness, Spread
 
 WIDTH, HEIGHT = 420.0, 16.0
@@ -19,16 +19,17 @@ Row = tuple[str, Spread, str]
 def stage_table(report: ProfileReport) -> Markup:
     """The table: a backbone pass, a tick, the wait before it, and the age of what it acts on."""
     stages = {name: _ms(values) for name, values in report.stages_us.items()}
-    passes: list[Row] = [(name, stages[name], "") for name in PASS]
+    passes: list[Row] = [(name, stages[name], name) for name in PASS]
     tick: list[Row] = [("tick", stages["tick"], "tick")]
-    tick += [("\u2003" + LABELS[name].strip(), stages[name], "") for name in TICK]
+    labels = {name: LABELS[name].strip() for name in TICK}
+    tick += [("\u2003" + label, stages[name], label) for name, label in labels.items()]
     waking: list[Row] = [
         ("wake-up lateness", _waking(report.lateness_us), "wake-up lateness"),
         ("bare wake-up", _waking(report.probe_us), ""),
     ]
     ages: list[Row] = [
         ("feature age", report.feature_age_ms, "feature age"),
-        ("joint state age", report.joint_age_ms, ""),
+        ("joint state age", report.joint_age_ms, "joint state age"),
     ]
     head = tag("tr", *(tag("th", text) for text in ("", "", "p50", "p99", "worst", "budget", "")))
     groups = (

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from neon_edge.profile.budget import Verdict
+from neon_edge.profile.labels import LABELS, ORDER, TICK_ORDER
 from neon_edge.runtime.report import RunReport, Spread
-
-LABELS = {
-    "capture": "capture",
-    "preprocess": "preprocess",
-    "backbone": "backbone",
-    "publish": "publish",
-    "read": "  read",
-    "slot": "  features",
-    "heads": "  heads",
-    "safety": "  safety",
-    "write": "  encode + write",
-    "tick": "tick",
-}
-ORDER = ("capture", "preprocess", "backbone", "publish")
-TICK_ORDER = ("tick", "read", "slot", "heads", "safety", "write")
 
 
 def draw_table(report: RunReport, verdicts: list[Verdict] | None) -> str:
     """The whole table, header line first."""
     limits = {verdict.row: verdict for verdict in verdicts or []}
     late = report.lateness_us
-    rows = [_row(LABELS[name], _ms(report.stages_us[name]), None) for name in ORDER]
+    rows = [_stage(name, report, limits) for name in ORDER]
     rows.append(_row("feature age", report.feature_age_ms, limits.get("feature age")))
-    rows.append(_row("joint state age", report.joint_age_ms, None))
+    rows.append(_row("joint state age", report.joint_age_ms, limits.get("joint state age")))
     rows.append(
         _row(
             "wake-up lateness",
@@ -35,7 +21,7 @@ def draw_table(report: RunReport, verdicts: list[Verdict] | None) -> str:
             limits.get("wake-up lateness"),
         )
     )
-    rows += [_row(LABELS[n], _ms(report.stages_us[n]), limits.get(n)) for n in TICK_ORDER]
+    rows += [_stage(name, report, limits) for name in TICK_ORDER]
     header = f"{'ms':<18}{'p50':>9}{'p99':>9}{'max':>9}" + ("    budget" if verdicts else "")
     head = f"{report.board} · robot {report.robot} · {', '.join(report.real_time)}"
     return "\n".join([head, "", header, *rows])
@@ -65,6 +51,11 @@ def _base(report: RunReport) -> str:
 def _why(report: RunReport) -> str:
     reasons = ", ".join(f"{count} {cause}" for cause, count in report.causes.items())
     return f" ({reasons})" if reasons else ""
+
+
+def _stage(name: str, report: RunReport, limits: dict[str, Verdict]) -> str:
+    label = LABELS[name]
+    return _row(label, _ms(report.stages_us[name]), limits.get(label.strip()))
 
 
 def _ms(microseconds: Spread) -> Spread:

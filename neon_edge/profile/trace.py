@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 
 from neon_edge.profile.observe import Observed
+from neon_edge.runtime.events import LadderEvents
 from neon_edge.runtime.report import TICK_STAGES
+from neon_edge.runtime.sense_events import SenseEvents
 from neon_edge.safety.watch import Cause
 from neon_edge.telemetry.mapped import Rows
 from neon_edge.types import Rung
@@ -34,9 +36,10 @@ class Track(NamedTuple):
 CAMERA = Track(1, 1, "backbone process", "picture waits")
 BACKBONE = Track(1, 2, "backbone process", "backbone")
 CONTROL = Track(2, 1, "control process", "tick")
+SUPERVISOR = Track(5, 1, "supervisor process", "what it says")
 PROBE = Track(3, 1, "probe: the machine at best", "wake-up")
 HEADS = Track(4, 1, "heads in each placement", "heads")
-TRACKS = (CAMERA, BACKBONE, CONTROL, PROBE, HEADS)
+TRACKS = (CAMERA, BACKBONE, CONTROL, SUPERVISOR, PROBE, HEADS)
 MOST_TICKS = 20_000
 """About 30 MB of JSON: more than that no browser opens, so a longer run shows its end."""
 LABELS = {"slot": "features", "write": "encode + write"}
@@ -58,7 +61,8 @@ def recent(seen: Observed, ticks: int) -> Observed:
     if len(seen.ticks) <= ticks:
         return seen
     cut = Observed()
-    cut.placements = seen.placements
+    cut.placements, cut.joints = seen.placements, seen.joints
+    cut.cameras, cut.microphone = seen.cameras, seen.microphone
     cut.ticks = seen.ticks[-ticks:]
     from_ns = int(cut.ticks["due_ns"][0])
     cut.passes = seen.passes[seen.passes["captured_ns"] >= from_ns]
@@ -72,6 +76,7 @@ def trace_events(seen: Observed) -> list[Event]:
     start_ns = _first_ns(seen)
     events = [*_pictures(seen.passes), *_passes(seen.passes), *_ticks(seen.ticks)]
     events += [*_wake_ups(seen.wakes), *_trials(seen), *_flows(seen.passes, seen.ticks)]
+    events += _said(seen)
     for event in events:
         event["ts"] = (event.pop("at_ns") - start_ns) / 1e3
         if "dur_ns" in event:
@@ -163,6 +168,14 @@ def _wake_ups(wakes: Rows) -> Iterator[Event]:
     """A slice from due to awake is the lateness itself; a new one never begins before it ends."""
     for row in wakes:
         yield _slice(PROBE, "late", row["due_ns"], row["start_ns"])
+
+
+def _said(seen: Observed) -> Iterator[Event]:
+    """Instants: every change of rung and of the senses, as the supervisor's log has them."""
+    senses = SenseEvents(seen.cameras, seen.microphone)
+    for event in (*LadderEvents(seen.joints).seen_in(seen.ticks), *senses.seen_in(seen.passes)):
+        place = {"ph": "i", "s": "t", "pid": SUPERVISOR.pid, "tid": SUPERVISOR.tid}
+        yield place | {"name": event.text, "at_ns": event.at_ns}
 
 
 def _trials(seen: Observed) -> Iterator[Event]:

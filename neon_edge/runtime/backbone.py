@@ -5,19 +5,21 @@ Run by the supervisor as `python -m neon_edge.runtime.backbone RUN.json`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from neon_edge.capture.camera import Camera, open_camera
 from neon_edge.capture.microphone import Microphone, open_microphone
-from neon_edge.capture.revived import RevivedCamera
+from neon_edge.capture.revived import Revived
+from neon_edge.capture.senses import Sense
 from neon_edge.clock import MonotonicClock
-from neon_edge.config.robot import Camera as CameraConfig
 from neon_edge.engine.manifest import Manifest
 from neon_edge.engine.plan import open_engine
 from neon_edge.features.backbone import Backbone
@@ -27,7 +29,8 @@ from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.instructions import Listener
 from neon_edge.runtime.observed import PooledRing
 from neon_edge.runtime.plans import admit
-from neon_edge.runtime.rundir import hold
+from neon_edge.runtime.realtime import leave_to_control
+from neon_edge.runtime.rundir import hold, lives
 from neon_edge.runtime.sensing import Moment, Sensing
 from neon_edge.runtime.spec import RunSpec, read_note, read_spec
 from neon_edge.runtime.streaming import take
@@ -35,6 +38,8 @@ from neon_edge.telemetry.ring import PassRing
 from neon_edge.types import Features
 
 NICENESS = 5
+OOM_SCORE = 500
+"""Of -1000 to 1000; the unit shields all of the service with -900, and the motors need control."""
 POLL_NS = 2_000_000
 
 
@@ -47,7 +52,10 @@ def open_backbone(manifest: Manifest, directory: Path, threads: int) -> Backbone
 
 
 class Passes:
-    """Passes of one backbone, each timed, published unless it is not finite or shows no world."""
+    """Passes of one backbone, each timed, published unless it is not finite or shows no world.
+
+    `act`: what a camera that shows none does (config/senses.py).
+    """
 
     def __init__(
         self,
@@ -56,8 +64,11 @@ class Passes:
         ring: PassRing,
         clock: MonotonicClock,
         pooled: PooledRing | None = None,
+        act: Literal["hold", "report"] | None = None,
     ) -> None:
         self._backbone = backbone
+        by_itself = "report" if isinstance(backbone, StreamedBackbone) else "hold"
+        self._holds = (act or by_itself) == "hold"
         self._slot = slot
         self._ring = ring
         self._clock = clock
@@ -81,6 +92,8 @@ class Passes:
             if moment.sound is not None:
                 backbone.hear(moment.sound)
             captured_ns, alive = min(moment.stamps), True
+        if self._holds and moment.video is not Sense.THERE:
+            alive = False
         seen_ns = self._clock.now_ns()
         backbone.infer()
         self._publish(moment, captured_ns, begun_ns, seen_ns, alive)
@@ -132,11 +145,14 @@ def run(spec: RunSpec, stop: Stop) -> None:
     manifest = admit(directory, spec.robot)
     # The control loop and the motors come first.
     os.nice(NICENESS)
+    _go_first()
+    leave_to_control(spec.robot.runtime.cpus)
     with ExitStack() as opened:
         backbone = open_backbone(manifest, directory, spec.backbone_threads)
         opened.callback(backbone.close)
         cameras: list[Camera] = [
-            opened.enter_context(_open_eye(camera, manifest, clock))
+            # One that is pulled out and put in again need not cost a restart of all engines.
+            opened.enter_context(Revived(partial(open_camera, camera, clock)))
             for camera in spec.robot.cameras
         ]
         ear = _open_ear(spec, manifest, clock, opened)
@@ -150,7 +166,7 @@ def run(spec: RunSpec, stop: Stop) -> None:
         audio = manifest.backbone.audio
         patience_ns = 0 if audio is None else audio.samples * 1_000_000_000 // audio.rate_hz
         sensing = Sensing(cameras, ear, spec.robot.senses, patience_ns)
-        passes = Passes(backbone, slot, ring, clock, pooled)
+        passes = Passes(backbone, slot, ring, clock, pooled, spec.robot.senses.act)
         parent = os.getppid()
         while not stop.requested and not _useless(parent, spec):
             listener.look()
@@ -158,11 +174,10 @@ def run(spec: RunSpec, stop: Stop) -> None:
                 clock.sleep_until_ns(clock.now_ns() + POLL_NS)
 
 
-def _open_eye(camera: CameraConfig, manifest: Manifest, clock: MonotonicClock) -> Camera:
-    """One that may vanish and come back, where the backbone goes on without it."""
-    if manifest.backbone.streams is None:
-        return open_camera(camera, clock)
-    return RevivedCamera(partial(open_camera, camera, clock))
+def _go_first() -> None:
+    """Where memory runs out, the kernel ends this process: the robot holds, and it comes back."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 
 
 def _open_ear(
@@ -171,7 +186,9 @@ def _open_ear(
     microphone, audio = spec.robot.microphone, manifest.backbone.audio
     if microphone is None or audio is None:
         return None
-    return opened.enter_context(open_microphone(microphone, audio.rate_hz, audio.samples, clock))
+    return opened.enter_context(
+        Revived(partial(open_microphone, microphone, audio.rate_hz, audio.samples, clock))
+    )
 
 
 def _useless(parent: int, spec: RunSpec) -> bool:
@@ -179,7 +196,7 @@ def _useless(parent: int, spec: RunSpec) -> bool:
     if os.getppid() == parent:
         return False
     note = read_note(spec.control_log)
-    return note is None or note.state == "stopped"
+    return note is None or note.state == "stopped" or not lives(note.pid)
 
 
 def main(stop: Stop) -> None:

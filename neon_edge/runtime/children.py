@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 from neon_edge.clock import Clock
-from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing, UsageWrong
+from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing, NeonEdgeError, UsageWrong
 
 RESTART_AFTER_NS = 500_000_000
 RESTARTS = 20
+"""So many in a row, each after a short life, and it is given up."""
 STOP_AFTER_S = 5.0
 STEADY_NS = 60_000_000_000
-"""A child that lived so long has earned the first, short wait again."""
+"""A child that lived so long has earned the first, short wait again, and all restarts."""
+BRING_UP_NS = 60_000_000_000
+"""What opening heads, tripping watchdogs and measuring may take a control process."""
 
 FINAL = frozenset(error.exit_code for error in (UsageWrong, DeviceMissing, BusFailed, ConfigWrong))
 """Exit codes that a restart does not mend."""
@@ -34,6 +37,14 @@ glibc 2.35 and later knows this, others ignore it."""
 def environment() -> dict[str, str]:
     """What a child is started with: ours, but for tunables that a person has set."""
     return {"GLIBC_TUNABLES": HUGE_PAGES, **os.environ, **SINGLE_THREADED}
+
+
+class ChildFailed(Exception):
+    """A child that the run needs ended with this exit code and has told why on stderr."""
+
+    def __init__(self, name: str, code: int) -> None:
+        super().__init__(f"the {name} process ended with exit code {code}")
+        self.code = code
 
 
 class Child:
@@ -89,9 +100,21 @@ class Child:
         self._quick = 0 if lived_ns > STEADY_NS else self._quick + 1
         return True
 
+    @property
+    def given_up(self) -> bool:
+        """Dead, and another try would not mend it."""
+        return self.code is not None and (self.code in self._final or self._quick > RESTARTS)
+
+    @property
+    def coming_up(self) -> bool:
+        """Dead and to be started again, or young enough not to have begun its work."""
+        if self.code is not None:
+            return not self.given_up
+        return self._clock.now_ns() - self._started_ns < BRING_UP_NS
+
     def may_restart(self) -> bool:
         """Dead, worth another try, and the wait is over."""
-        if self.code is None or self.code in self._final or self.restarts >= RESTARTS:
+        if self.code is None or self.given_up:
             return False
         wait_ns = RESTART_AFTER_NS << min(max(self._quick - 1, 0), 5)
         return self._clock.now_ns() - self._died_ns >= wait_ns
@@ -100,6 +123,24 @@ class Child:
         """Start it again."""
         self.restarts += 1
         self.start(*arguments)
+
+    def send(self, number: int) -> bool:
+        """Send it a signal; False where it is dead, and nobody else gets it."""
+        if self.code is not None:
+            return False
+        self._popen.send_signal(number)
+        return True
+
+    def failure(self) -> Exception:
+        """What its end means for a run that needs it, to be raised."""
+        code = self._popen.returncode
+        if code >= 0:
+            return ChildFailed(self.name, code)
+        return NeonEdgeError(
+            f"the {self.name} process was killed",
+            f"{self.how}, after {self.restarts} restarts",
+            "look who kills it: dmesg names what the kernel killed for want of memory",
+        )
 
     def terminate(self) -> None:
         """Ask it to stop: once, for a second signal would meet an interpreter already leaving."""

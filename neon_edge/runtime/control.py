@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing
 from neon_edge.features.slot import SlotReader
-from neon_edge.heads.strategy import refuse_backbone, warnings_of
+from neon_edge.heads.fared import warnings_of
+from neon_edge.heads.strategy import refuse_backbone
 from neon_edge.runtime.arming import write_refusal
 from neon_edge.runtime.child import Stop, run_child
 from neon_edge.runtime.diffusion import diffusion_warnings
@@ -29,19 +31,21 @@ from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
 from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, read_spec, write_note
 from neon_edge.runtime.stages import RobotStages
-from neon_edge.runtime.swapping import SwapIn
+from neon_edge.runtime.swap_in import SwapIn
+from neon_edge.runtime.unfinished import begin
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import Robot, open_robot
 from neon_edge.types import Features
 
-FIRST_FEATURES_NS = 60_000_000_000
 POLL_NS = 5_000_000
 
 
-def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | None:
+def first_features(
+    slot: SlotReader, clock: Clock, stop: Stop, patience_s: float
+) -> Features | None:
     """Wait for the backbone's first word: before it there is nothing to move for."""
-    give_up_ns = clock.now_ns() + FIRST_FEATURES_NS
+    give_up_ns = clock.now_ns() + round(patience_s * 1e9)
     while not stop.requested:
         features = slot.latest()
         if features is not None:
@@ -49,7 +53,7 @@ def first_features(slot: SlotReader, clock: Clock, stop: Stop) -> Features | Non
         if clock.now_ns() > give_up_ns:
             raise DeviceMissing(
                 "the backbone has produced no features",
-                f"waited {FIRST_FEATURES_NS // 10**9} s; refused: {slot.foreign} of another "
+                f"waited {patience_s:g} s (first_features_s); refused: {slot.foreign} of another "
                 f"backbone, {slot.not_finite} not finite, {slot.torn} torn",
                 "see the backbone's own messages above",
             )
@@ -71,7 +75,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         ring = opened.enter_context(TickRing.open_writer(spec.ticks))
         before = read_note(spec.control_log)
         write_note(spec.control_log, ControlNote(state="starting"))
-        first = first_features(slot, clock, stop)
+        first = first_features(slot, clock, stop, spec.robot.first_features_s)
         if first is None:
             return
         for head in heads.heads:
@@ -93,12 +97,12 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         stages.pulse = open_pulse(spec.robot, clock, opened)
         stages.frames = keep_frames(spec, robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
-        _let_swap(swap, stages)
-        signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
-        had = enter_real_time()
+        _listen(swap, stages)
+        had = enter_real_time(spec.robot.runtime.cpus)
         for plan in spec.heads:
             had.warnings.extend(diffusion_warnings(plan.heads, plan.choice))
         stages.enabling = before.enabling if before is not None else 0
+        begin()
         if armed and not health.stop_pressed:
             stages.arm_or_raise()
         else:
@@ -107,19 +111,40 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
                 observer.disarmed(measured, at_ns)
         write_note(spec.control_log, _note("running", had, slot, robot, stages.enabling))
         try:
-            control_loop(ticker, stages)
-            had.warnings.extend(stop_as_declared(spec.robot, ticker, stages))
-            # Where a bus has failed, `open_robot` does it: the failure is what must be heard of.
-            robot.disable()
+            drive(spec.robot, robot, ticker, stages, had.warnings)
         finally:
-            for head in heads.heads:
-                had.warnings.extend(warnings_of(head.strategy))
+            for head in [*swap.replaced, *heads.heads]:
+                had.warnings.extend(warnings_of(head))
             had.warnings.extend(outside_warnings(stages.pulse, health.imu))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 
+def drive(
+    config: RobotConfig, robot: Robot, ticker: Ticker, stages: RobotStages, warnings: list[str]
+) -> None:
+    """Tick to the end, and stop as declared: also where a bus or our own code has failed.
+
+    Raises what failed, then without having taken the torque off: `open_robot` does.
+    """
+    broken = _failure(lambda: control_loop(ticker, stages))
+    robot.ending = True
+    worse = _failure(lambda: warnings.extend(stop_as_declared(config, ticker, stages)))
+    for failure in (broken, worse):
+        if failure is not None:
+            raise failure
+    robot.disable()
+
+
+def _failure(attempt: Callable[[], None]) -> Exception | None:
+    try:
+        attempt()
+    except Exception as failure:
+        return failure
+    return None
+
+
 def stop_as_declared(robot: RobotConfig, ticker: Ticker, stages: RobotStages) -> list[str]:
-    """The motion of a stop that was asked for, before the torque goes off; warnings about it."""
+    """The motion that the robot file names, before the torque goes off; warnings about it."""
     warnings, how = [], robot.stop
     if robot.park is not None and how == "park":
         stages.park(robot)
@@ -134,9 +159,11 @@ def stop_as_declared(robot: RobotConfig, ticker: Ticker, stages: RobotStages) ->
     return warnings
 
 
-def _let_swap(swap: SwapIn, stages: RobotStages) -> None:
+def _listen(swap: SwapIn, stages: RobotStages) -> None:
+    """From here on the supervisor's two signals mean something; until now they are ignored."""
     swap.start()
     stages.swap = swap.look
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(stages, "arming", True))
     signal.signal(signal.SIGUSR2, lambda *_: swap.asked())
 
 

@@ -6,12 +6,20 @@ import logging
 from collections.abc import Callable, Mapping
 
 from neon_edge.clock import Clock
-from neon_edge.engine.manifest import Manifest
+from neon_edge.engine.manifest import BackboneManifest, Manifest
 from neon_edge.features.slot import SlotReader
 from neon_edge.runtime.events import Event, EventLog
 from neon_edge.runtime.instructions import Instructor
 from neon_edge.runtime.requests import Answer, Asked, Reply, Requests, socket_path
 from neon_edge.runtime.spec import RunSpec
+
+UNREAD = "no instruction reaches this backbone's features"
+READ = "build a recipe whose [config.fusion.budget] keeps text, with heads trained on it"
+
+
+def unread(backbone: BackboneManifest) -> str:
+    """Why words change nothing."""
+    return f"recipe {backbone.recipe!r} cuts all of its text away"
 
 
 class Conversation:
@@ -27,6 +35,7 @@ class Conversation:
         more: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._robot = spec.robot.name
+        self._backbone = manifest.backbone
         self._events = events
         self._more = more
         self._clock = clock
@@ -42,6 +51,8 @@ class Conversation:
         self._requests.look()
 
     def _say(self, text: str) -> Answer:
+        if not self._backbone.reads:
+            return lambda: Reply(False, wrong=UNREAD, facts=unread(self._backbone), fix=READ)
         number = self._instructor.want(text)
 
         def answer() -> Reply | None:

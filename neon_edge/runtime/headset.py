@@ -7,6 +7,7 @@ place and a restart comes back with what ran.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from neon_edge.config import RobotConfig
 from neon_edge.config.heads import BASE, HeadsChoice
+from neon_edge.engine.contract import Engine
 from neon_edge.engine.manifest import HeadsManifest, Machine, Manifest
 from neon_edge.engine.plan import open_heads_engine
 from neon_edge.errors import PlanUnfit
@@ -102,6 +104,15 @@ def open_head(plan: HeadPlan, robot: RobotConfig) -> Head:
         guided=choice.strategy in STEPPED,
         moved=choice.moved,
     )
+    try:
+        return _on_engine(engine, plan, robot)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _on_engine(engine: Engine, plan: HeadPlan, robot: RobotConfig) -> Head:
+    choice = plan.choice
     sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
     network = HeadNetwork(
         engine,
@@ -121,7 +132,14 @@ def open_head(plan: HeadPlan, robot: RobotConfig) -> Head:
 
 def open_headset(plans: Sequence[HeadPlan], robot: RobotConfig) -> SeveralHeads:
     """All of them, as one."""
-    return SeveralHeads([open_head(plan, robot) for plan in plans], robot)
+    with ExitStack() as opened:
+        heads = []
+        for plan in plans:
+            heads.append(open_head(plan, robot))
+            opened.callback(heads[-1].network.engine.close)
+        together = SeveralHeads(heads, robot)
+        opened.pop_all()
+    return together
 
 
 def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> SeveralHeads:

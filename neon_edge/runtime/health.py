@@ -17,15 +17,23 @@ STOP_CLEAR = 0x01
 """Anything else, a file cut short or a flag never set included, is a stop: loss means stop."""
 
 
-def create_stop_flag(path: Path) -> None:
-    """A released stop input. The caller owns the file."""
-    path.write_bytes(bytes((STOP_CLEAR,)))
+def create_stop_flag(path: Path, pressed: bool = False) -> None:
+    """A stop input. The caller owns the file."""
+    path.write_bytes(bytes((0 if pressed else STOP_CLEAR,)))
 
 
 def press_stop(path: Path, pressed: bool) -> None:
     """Press or release it from any process."""
     with path.open("r+b") as file:
         file.write(bytes((0 if pressed else STOP_CLEAR,)))
+
+
+def is_pressed(path: Path) -> bool:
+    """Whether it is pressed, or lost."""
+    try:
+        return path.read_bytes()[:1] != bytes((STOP_CLEAR,))
+    except OSError:
+        return True
 
 
 class StopFlag:

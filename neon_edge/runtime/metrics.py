@@ -19,6 +19,7 @@ from neon_edge.engine.manifest import Manifest
 from neon_edge.errors import UsageWrong
 from neon_edge.safety.watch import Cause
 from neon_edge.telemetry.mapped import Rows
+from neon_edge.telemetry.stats import Missed
 from neon_edge.types import Rung
 
 LOOPBACK = "127.0.0.1"
@@ -61,7 +62,7 @@ class Metrics:
         self._causes = dict.fromkeys(Cause, 0)
         self._sums = {"missed_ticks": 0, "clipped_ticks": 0, "joint_commands_sent": 0}
         self._gauges: dict[str, float] = {}
-        self._last_number = -1
+        self._missed = Missed()
         self._histograms = {
             "lateness_seconds": Histogram(_FINE),
             "tick_seconds": Histogram(_FINE),
@@ -85,10 +86,8 @@ class Metrics:
             self._count(ticks)
 
     def _count(self, ticks: Rows) -> None:
-        # A control process that was started again counts its ticks from nought.
-        gaps = np.diff(ticks["number"], prepend=self._last_number) - 1
-        self._last_number = int(ticks["number"][-1])
-        self._sums["missed_ticks"] += int(gaps[gaps > 0].sum())
+        self._missed.add(ticks)
+        self._sums["missed_ticks"] = self._missed.total
         self._sums["clipped_ticks"] += int((ticks["clipped"] > 0).sum())
         self._sums["joint_commands_sent"] += int(ticks["sent"].sum())
         fed = ticks[ticks["features_ns"] > 0]

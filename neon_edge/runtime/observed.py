@@ -29,7 +29,7 @@ class Kind(IntEnum):
     """Armed where it stood: `position`."""
     DISARM = 3
     UNASKED = 4
-    """A tick on which the heads were not asked: the robot holds, to be stopped."""
+    """A tick on which the heads were not asked: the robot is being stopped."""
     PARK = 5
     """A tick on the way to the pose in which the robot is left."""
     SWAP = 6

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from neon_edge.config import RobotConfig
+from neon_edge.engine.held import hold
 from neon_edge.engine.manifest import Manifest, read_manifest
 from neon_edge.engine.plan import check_fits, this_machine
 from neon_edge.errors import ConfigWrong, PlanUnfit
@@ -25,7 +26,8 @@ def find_plans(engines: str) -> Path:
     """The plans directory that a robot file's `engines` means. Raises `ConfigWrong`."""
     given = Path(engines)
     if (given / "manifest.json").is_file():
-        return given
+        # `current` may mean other plans when a process of this run opens them again.
+        return given.resolve()
     for place in built_path():
         candidate = place / engines / CURRENT
         if (candidate / "manifest.json").is_file():
@@ -38,7 +40,11 @@ def find_plans(engines: str) -> Path:
 
 
 def admit(directory: Path, robot: RobotConfig) -> Manifest:
-    """Read the manifest and refuse what must not reach this robot's motors. Raises `PlanUnfit`."""
+    """Read the manifest and refuse what must not reach this robot's motors. Raises `PlanUnfit`.
+
+    No build deletes `directory` before this process ends, which may open the plans again.
+    """
+    hold(directory)
     manifest = read_manifest(directory)
     if manifest.machine is None:
         raise PlanUnfit(

@@ -10,6 +10,7 @@ import datetime
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,7 @@ from neon_edge.runtime.observed import CAPACITY, POOLED_CAPACITY, observed_field
 from neon_edge.runtime.spec import RunSpec
 from neon_edge.telemetry.frames import ROWS as FRAME_ROWS
 from neon_edge.telemetry.frames import create_frames
-from neon_edge.telemetry.mapped import Rows, create_ring, row_dtype
+from neon_edge.telemetry.mapped import Rows, create_ring
 from neon_edge.telemetry.parts import PartedFile
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.telemetry.recording import Message
@@ -35,7 +36,10 @@ from neon_edge.telemetry.recording import Message
 QUEUE_ROWS = 8192
 """Rows that may wait for the disk: 80 s of a 50 Hz robot's ticks and observations."""
 SYNC_EVERY_NS = 1_000_000_000
-CHUNKS_A_SECOND = 2
+WAIT_S = 0.2
+"""For new rows, before the thread looks whether a sync is due."""
+CHUNK_BYTES = 4 << 20
+"""More than a second's, so that syncs end chunks: the writer keeps an index entry of each."""
 RUN = "run"
 """Name of the recording's metadata."""
 
@@ -95,12 +99,11 @@ class Recorder:
         self._frames = RingReader(spec.frames, 2 * FRAME_ROWS)
         self._observed = RingReader(spec.observed, 2 * CAPACITY)
         self._pooled = RingReader(spec.pooled, 2 * POOLED_CAPACITY)
-        row_bytes = row_dtype(observed).itemsize
         self._file = PartedFile(
             path,
             messages.channels(joints, observed, pooled),
             {RUN: about(spec, manifest, clock)},
-            max(1024, round(spec.robot.rate_hz * row_bytes / CHUNKS_A_SECOND)),
+            CHUNK_BYTES,
             most_bytes,
         )
         self.failure = ""
@@ -157,15 +160,25 @@ class Recorder:
             self._file.abandon()
 
     def _write_until_closed(self) -> None:
-        synced_ns = self._clock.now_ns()
-        while (batch := self._queue.get()) is not None:
+        synced_ns, unsynced = self._clock.now_ns(), False
+        ended = False
+        while not ended:
+            with suppress(queue.Empty):
+                batch = self._queue.get(timeout=WAIT_S)
+                ended, unsynced = batch is None, unsynced or batch is not None
+                self._add(batch)
+            # Of a run that has little to say too: its chunk may take minutes to fill.
+            now_ns = self._clock.now_ns()
+            if unsynced and now_ns - synced_ns >= SYNC_EVERY_NS:
+                self._file.sync()
+                synced_ns, unsynced = now_ns, False
+        self._file.close()
+
+    def _add(self, batch: Batch | None) -> None:
+        if batch is not None:
             for message in batch.messages(self._robot):
                 self._file.add(message)
             self._written += len(batch)
-            if self._clock.now_ns() - synced_ns >= SYNC_EVERY_NS:
-                self._file.sync()
-                synced_ns = self._clock.now_ns()
-        self._file.close()
 
 
 def about(spec: RunSpec, manifest: Manifest, clock: Clock) -> dict[str, str]:

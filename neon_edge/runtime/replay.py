@@ -8,27 +8,19 @@ be none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
-from neon_edge.config import RobotConfig
-from neon_edge.engine.manifest import Manifest, read_manifest
-from neon_edge.engine.plan import check_plan_file
-from neon_edge.errors import ConfigWrong, PlanUnfit
-from neon_edge.runtime.headset import HeadPlan, head_plan, open_head, open_headset
-from neon_edge.runtime.messages import POOLED, ROWS, SWAPS
+from neon_edge.errors import ConfigWrong
+from neon_edge.runtime.headset import open_head, open_headset
+from neon_edge.runtime.messages import POOLED, ROWS
 from neon_edge.runtime.observed import Kind
 from neon_edge.runtime.parking import Parking
-from neon_edge.runtime.plans import find_plans
-from neon_edge.runtime.recorder import RUN
-from neon_edge.runtime.swapping import SwapOrder
+from neon_edge.runtime.recorded_run import another_version, head_plans, recorded_run, same_head
 from neon_edge.safety.filter import SafetyFilter
-from neon_edge.telemetry.mapped import fields_of, row_dtype
-from neon_edge.telemetry.parts import PART, following
+from neon_edge.telemetry.parts import following
 from neon_edge.telemetry.recording import Recorded
 from neon_edge.types import Features, Float32, Health, JointState, Setpoint
 
@@ -85,31 +77,17 @@ def replay(path: Path, engines: str = "") -> ReplayReport:
 class _Rerun:
     def __init__(self, recorded: Recorded, engines: str) -> None:
         self._recorded = recorded
-        about = recorded.metadata.get(RUN)
-        if about is None:
-            raise ConfigWrong(
-                f"{recorded.path} is not a recording of ours",
-                f"it has no metadata called {RUN!r}",
-                "name a file of run --record",
-            )
-        part = recorded.metadata.get(PART, {"number": "0"})
-        if part["number"] != "0":
-            raise ConfigWrong(
-                f"{recorded.path} begins in the middle of a run",
-                f"it is part {part['number']} of {part['first']}",
-                "replay the first: the others are read behind it",
-            )
-        self._robot = msgspec.json.decode(about["robot"], type=RobotConfig)
-        self._manifest = msgspec.json.decode(about["manifest"], type=Manifest)
-        self._plans = _head_plans(self._robot, self._manifest, about, engines)
-        self._orders = _orders(recorded)
-        self._dtypes = {
-            topic: row_dtype(fields_of(recorded.channels[topic]["fields"]))
-            for topic in (ROWS, POOLED)
-        }
+        run = recorded_run(recorded)
+        self._robot = run.robot
+        self._plans = head_plans(run, engines)
+        self._orders = run.orders
+        self._dtypes = run.dtypes
+        self._safety: SafetyFilter | None = None
         self._features: dict[tuple[int, int], Features] = {}
         self._next_row = 0
         self._ticks = self._processes = self._differing = 0
+        self._number = -1
+        """Of the last tick."""
         self._first: Difference | None = None
         self._health = Health()
 
@@ -124,17 +102,28 @@ class _Rerun:
             self._differ(int(row["number"]), f"{lost} rows before this one were not recorded")
         self._next_row = int(row["row"]) + 1
         measured = row["position"].copy()
-        match Kind(int(row["kind"])):
-            case Kind.BEGIN:
-                self._begin(measured, int(row["at_ns"]))
+        if row["kind"] == Kind.BEGIN:
+            self._begin(measured, int(row["at_ns"]))
+            return
+        safety = self._safety
+        if safety is None:
+            raise ConfigWrong(
+                f"{self._recorded.path} does not say how its run began",
+                f"its first row is tick {int(row['number'])} of a control process that was already "
+                "running: the rows before it were not recorded",
+                "replay a recording that was made with a faster disk, or more of this one's parts",
+            )
+        match int(row["kind"]):
             case Kind.ARM:
-                self._safety.start(measured, int(row["at_ns"]))
+                safety.start(measured, int(row["at_ns"]))
             case Kind.DISARM:
-                self._safety.disarm()
+                safety.disarm()
             case Kind.SWAP:
-                self._swap(self._orders[int(row["number"])])
+                self._swap(int(row["number"]))
             case Kind.TICK | Kind.UNASKED | Kind.PARK:
-                self._tick(row)
+                self._tick(row, safety)
+            case kind:
+                raise another_version(self._recorded, f"it has rows of kind {kind}")
 
     def _keep(self, row: np.void) -> None:
         features = Features(
@@ -155,14 +144,19 @@ class _Rerun:
         self._safety = SafetyFilter(self._robot, self._heads.driven)
         self._safety.start(measured, at_ns)
 
-    def _swap(self, order: SwapOrder) -> None:
-        plan = _same_head(order.plan, "")
+    def _swap(self, number: int) -> None:
+        order = self._orders.get(number)
+        if order is None:
+            self._differ(self._number, f"the order of swap {number} was not recorded")
+            return
+        plan = same_head(order.plan, "")
         self._plans[order.place] = plan
         self._heads.replace(order.place, open_head(plan, self._robot), order.ramp_s)
 
-    def _tick(self, row: np.void) -> None:
+    def _tick(self, row: np.void, safety: SafetyFilter) -> None:
         self._ticks += 1
-        number, at_ns, sequence = int(row["number"]), int(row["at_ns"]), int(row["sequence"])
+        self._number = number = int(row["number"])
+        at_ns, sequence = int(row["at_ns"]), int(row["sequence"])
         features = self._features.get((sequence, int(row["features_ns"])))
         if sequence and features is None:
             self._differ(number, f"features {sequence}, which this tick used, were not recorded")
@@ -187,8 +181,8 @@ class _Rerun:
         if row["kind"] == Kind.TICK:
             setpoint = self._heads.setpoint(features, joints, at_ns, number)
         elif row["kind"] == Kind.PARK:
-            setpoint = self._park(at_ns)
-        command = self._safety.filter(setpoint, joints, features, health, at_ns)
+            setpoint = self._park(safety, at_ns)
+        command = safety.filter(setpoint, joints, features, health, at_ns)
         made = {
             "rung": np.uint8(command.rung),
             "command_position": command.position,
@@ -203,11 +197,11 @@ class _Rerun:
                 self._differ(number, name, row[name], np.asarray(value))
                 return
 
-    def _park(self, at_ns: int) -> Setpoint:
+    def _park(self, safety: SafetyFilter, at_ns: int) -> Setpoint:
         if self._parking is None:
-            self._parking = Parking(self._robot, self._safety.standing)
-            self._safety.park()
-        return self._parking.setpoint(self._safety.now.rung, at_ns)
+            self._parking = Parking(self._robot, safety.standing)
+            safety.park()
+        return self._parking.setpoint(safety.now.rung, at_ns)
 
     def _differ(
         self,
@@ -251,47 +245,3 @@ def _wanted(setpoint: Setpoint | None) -> Iterator[tuple[str, np.ndarray | np.ui
 def _bits(values: np.ndarray) -> np.ndarray:
     """One integer a value: a NaN equals itself, and 0 is not -0."""
     return np.frombuffer(values.tobytes(), f"<u{values.dtype.itemsize}")
-
-
-def _head_plans(
-    robot: RobotConfig, manifest: Manifest, about: dict[str, str], engines: str
-) -> list[HeadPlan]:
-    """The heads that the run began with, each from a directory that holds the same ones."""
-    plans = [head_plan(robot.head_choices[0], Path(about["plans"]), manifest)]
-    if "heads" in about:
-        plans = msgspec.json.decode(about["heads"], type=list[HeadPlan])
-    # The directory that was run may be gone; a build of the same plans will serve.
-    fallback = engines or manifest.backbone.recipe
-    return [_same_head(plan, fallback, prefer=bool(engines)) for plan in plans]
-
-
-def _orders(recorded: Recorded) -> dict[int, SwapOrder]:
-    if SWAPS not in recorded.channels:
-        return {}
-    payloads = (each.payload for each in recorded.messages() if each.topic == SWAPS)
-    orders = [msgspec.json.decode(payload, type=SwapOrder) for payload in payloads]
-    return {order.number: order for order in orders}
-
-
-def _same_head(plan: HeadPlan, fallback: str, *, prefer: bool = False) -> HeadPlan:
-    """`plan` where its files still are, or where `fallback` has them. Raises `PlanUnfit`."""
-    directory = Path(plan.directory)
-    if prefer or (fallback and not directory.is_dir()):
-        with suppress(ConfigWrong):
-            directory = find_plans(fallback)
-    found = read_manifest(directory)
-    wanted = {part.name: part.plan_sha256 for part in plan.heads.parts}
-    here = {part.name: part.plan_sha256 for part in found.heads.parts}
-    if wanted != here:
-        raise PlanUnfit(
-            "these are not the plans that made the recording",
-            f"{directory}: heads {_short(here)}, recorded {_short(wanted)}",
-            "name the directory of the recorded plans: --engines DIR",
-        )
-    for part in plan.heads.parts:
-        check_plan_file(directory, part)
-    return msgspec.structs.replace(plan, directory=str(directory))
-
-
-def _short(hashes: dict[str, str]) -> str:
-    return ", ".join(f"{name} {digest[:16]}…" for name, digest in hashes.items())

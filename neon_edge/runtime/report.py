@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, structs
 
-from neon_edge.safety.watch import Cause
-from neon_edge.telemetry.stats import percentiles, rate_hz
-from neon_edge.types import Rung
+from neon_edge.telemetry.stats import Percentiles, percentiles, rate_hz
 
 Rows = npt.NDArray[np.void]
+Times = npt.NDArray[np.int64]
 
 PASS_STAGES = ("capture", "preprocess", "backbone", "publish")
 TICK_STAGES = ("read", "slot", "heads", "safety", "write")
@@ -76,38 +77,72 @@ def with_received(report: RunReport, joints: int, base: int) -> RunReport:
     return structs.replace(report, joint_commands_received=joints, base_commands_received=taken)
 
 
+class Figures(Struct, frozen=True):
+    """The part of a report that is percentiles of durations."""
+
+    lateness_us: Lateness
+    stages_us: dict[str, Spread]
+    feature_age_ms: Spread
+    joint_age_ms: Spread
+
+
 def spread(values: npt.NDArray[np.float64]) -> Spread:
     """p50, p99 and maximum; zeros where there is nothing."""
-    if len(values) == 0:
-        return Spread(0.0, 0.0, 0.0)
-    found = percentiles(values)
-    return Spread(round(found.p50, 3), round(found.p99, 3), round(found.max, 3))
+    return _spread(percentiles(values), 1.0)
 
 
 def lateness(rows: Rows) -> Lateness:
     """Start minus due of every row, µs; zeros for none."""
-    if len(rows) == 0:
-        return Lateness(0.0, 0.0, 0.0, 0.0)
-    late = (rows["start_ns"] - rows["due_ns"]) / 1e3
-    return Lateness(*(round(value, 1) for value in percentiles(late)))
+    return _lateness(percentiles(rows["start_ns"] - rows["due_ns"]))
 
 
-def stages(ticks: Rows, passes: Rows) -> dict[str, Spread]:
-    """Every stage's spread in µs, in the order of the data."""
-    table = {name: spread(passes[f"{name}_ns"] / 1e3) for name in PASS_STAGES}
-    table |= {name: spread(ticks[f"{name}_ns"] / 1e3) for name in TICK_STAGES}
-    table["tick"] = spread((ticks["end_ns"] - ticks["start_ns"]) / 1e3)
-    return table
+def exact(ticks: Rows, passes: Rows) -> Figures:
+    """Of rows that are all there; `Tally` has the same of runs of any length."""
+    times = pass_times(passes) | tick_times(ticks)
+    return figures({name: percentiles(values) for name, values in times.items()})
 
 
-def missed(ticks: Rows) -> int:
-    """Periods of the phase grid on which no tick ran."""
-    if len(ticks) == 0:
-        return 0
-    numbers = ticks["number"]
-    # A control process that was started again counts from 0 again, on a grid of its own.
-    ends = np.append(np.flatnonzero(np.diff(numbers) <= 0), len(numbers) - 1)
-    return int((numbers[ends] + 1).sum()) - len(ticks)
+def figures(times: Mapping[str, Percentiles]) -> Figures:
+    """From percentiles in ns by the names of `pass_times` and `tick_times`."""
+    stages = (*PASS_STAGES, *TICK_STAGES, "tick")
+    return Figures(
+        lateness_us=_lateness(times["lateness"]),
+        stages_us={name: _spread(times[name], 1e3) for name in stages},
+        feature_age_ms=_spread(times["feature age"], 1e6),
+        joint_age_ms=_spread(times["joint age"], 1e6),
+    )
+
+
+def pass_times(passes: Rows) -> dict[str, Times]:
+    """Durations in ns of every backbone pass, by stage."""
+    return {name: passes[f"{name}_ns"] for name in PASS_STAGES}
+
+
+def tick_times(ticks: Rows, before: Rows | None = None) -> dict[str, Times]:
+    """Durations in ns of every tick, by what they are; `before` ends with the tick before these."""
+    times: dict[str, Times] = {name: ticks[f"{name}_ns"] for name in TICK_STAGES}
+    times["tick"] = ticks["end_ns"] - ticks["start_ns"]
+    times["lateness"] = ticks["start_ns"] - ticks["due_ns"]
+    fed = ticks[ticks["features_ns"] > 0]
+    # Of the vision behind each command that followed any.
+    times["feature age"] = fed["start_ns"] - fed["features_ns"]
+    times["joint age"] = _joint_age(ticks if before is None else np.append(before[-1:], ticks))
+    return times
+
+
+def _joint_age(ticks: Rows) -> Times:
+    """Age, at most, of the oldest joint's state at the start of each tick but the first.
+
+    A motor's state was sampled after the previous tick began to write, which asks for it; a state
+    that did not come with this tick's read is as old as its arrival says.
+    """
+    begun = ticks["start_ns"][1:]
+    asked = ticks["end_ns"][:-1] - ticks["write_ns"][:-1]
+    arrived = ticks["joints_ns"][1:]
+    # A control process that has just started has heard from nobody yet.
+    heard = arrived > 0
+    age: Times = (begun - np.where(arrived >= begun, asked, arrived))[heard]
+    return age
 
 
 def rate(ticks: Rows) -> float:
@@ -115,48 +150,13 @@ def rate(ticks: Rows) -> float:
     return round(rate_hz(ticks["start_ns"]), 3)
 
 
-def features_rate(passes: Rows) -> float:
-    """Published features a second."""
-    published = passes[passes["sequence"] > 0]
-    return round(rate_hz(published["captured_ns"]), 3)
+def _spread(found: Percentiles, unit: float) -> Spread:
+    if np.isnan(found.max):
+        return Spread(0.0, 0.0, 0.0)
+    return Spread(*(round(value / unit, 3) for value in (found.p50, found.p99, found.max)))
 
 
-def causes(ticks: Rows) -> dict[str, int]:
-    """Ticks by why the robot was not simply running."""
-    return {
-        cause.name.lower(): count
-        for cause in Cause
-        if cause is not Cause.NONE and (count := int((ticks["cause"] == cause).sum()))
-    }
-
-
-def feature_age(ticks: Rows) -> Spread:
-    """Age in ms of the vision behind each command that followed any."""
-    fed = ticks[ticks["features_ns"] > 0]
-    return spread((fed["start_ns"] - fed["features_ns"]) / 1e6)
-
-
-def joint_age(ticks: Rows) -> Spread:
-    """Age in ms, at most, of the oldest joint's state at the start of each tick.
-
-    A motor's state was sampled after the previous tick began to write, which asks for it; a state
-    that did not come with this tick's read is as old as its arrival says.
-    """
-    if len(ticks) < 2:
-        return spread(np.zeros(0))
-    begun = ticks["start_ns"][1:]
-    asked = ticks["end_ns"][:-1] - ticks["write_ns"][:-1]
-    arrived = ticks["joints_ns"][1:]
-    # A control process that has just started has heard from nobody yet.
-    heard = arrived > 0
-    return spread((begun - np.where(arrived >= begun, asked, arrived))[heard] / 1e6)
-
-
-def held(ticks: Rows) -> int:
-    """Ticks on HOLD or a graver rung."""
-    return int((ticks["rung"] >= Rung.HOLD).sum())
-
-
-def scaled(ticks: Rows) -> int:
-    """Ticks on which motion was scaled down."""
-    return int((ticks["rung"] == Rung.SCALE).sum())
+def _lateness(found: Percentiles) -> Lateness:
+    if np.isnan(found.max):
+        return Lateness(0.0, 0.0, 0.0, 0.0)
+    return Lateness(*(round(value / 1e3, 1) for value in found))

@@ -7,7 +7,6 @@ hears of it. JSON either way, in one packet each (SOCK_SEQPACKET).
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,12 +16,16 @@ from msgspec import Struct
 
 from neon_edge.clock import Clock
 from neon_edge.errors import DeviceMissing, UsageWrong
-from neon_edge.runtime.rundir import PREFIX, place
+from neon_edge.runtime.rundir import PREFIX, place, runtime_directory
 
 NAME = "neon-edge.sock"
 PACKET_BYTES = 65536
 CALLERS = 16
 PATIENCE_NS = 10_000_000_000
+SILENCE_NS = 1_000_000_000
+"""What a caller may take to say what it wants."""
+
+ASK_S = 2 * PATIENCE_NS / 1e9
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,12 +48,14 @@ class Reply(Struct, frozen=True):
 Answer = Callable[[], Reply | None]
 """Asked at every look until it has a reply."""
 Asked = Callable[[str], Answer]
+_CROWDED = Reply(
+    False, wrong="too many ask at once", facts=f"{CALLERS} wait already", fix="ask again"
+)
 
 
 def socket_path(directory: Path) -> Path:
     """Where a run's socket stands: systemd's RuntimeDirectory if there is one."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return (Path(given) if given else directory) / NAME
+    return (runtime_directory() or directory) / NAME
 
 
 class Requests:
@@ -61,7 +66,7 @@ class Requests:
         self._known = known
         self._clock = clock
         self._callers: list[tuple[socket.socket, Answer | None, int]] = []
-        if _is_alive(path):
+        if is_alive(path):
             raise UsageWrong(
                 "another robot already answers here", str(path), "stop it first: one run a service"
             )
@@ -76,23 +81,30 @@ class Requests:
     def look(self) -> None:
         """Accept, read and answer whatever is ready. Never waits."""
         with contextlib.suppress(BlockingIOError):
-            while len(self._callers) < CALLERS:
+            while len(self._callers) < 2 * CALLERS:
                 caller, _ = self._socket.accept()
                 caller.setblocking(False)
-                self._callers.append((caller, None, self._clock.now_ns() + PATIENCE_NS))
+                self._callers.append((caller, None, self._clock.now_ns() + SILENCE_NS))
         kept = []
         for caller, answer, until_ns in self._callers:
+            now_ns = self._clock.now_ns()
             try:
                 pending = answer or self._heard(caller)
-                reply = pending() if pending is not None else None
             except OSError:
                 caller.close()
                 continue
-            if reply is None and self._clock.now_ns() < until_ns:
-                kept.append((caller, pending, until_ns))
+            patient_ns = until_ns if pending is answer else now_ns + PATIENCE_NS
+            reply = None if pending is None else _replied(pending)
+            if reply is None and now_ns < patient_ns:
+                kept.append((caller, pending, patient_ns))
             else:
                 _hang_up(caller, reply)
-        self._callers = kept
+        # Whoever has said nothing makes room, the oldest first: what comes next may be a stop.
+        kept.sort(key=lambda caller: caller[1] is not None)
+        crowd = max(len(kept) - CALLERS, 0)
+        for caller, _, _ in kept[:crowd]:
+            _hang_up(caller, _CROWDED)
+        self._callers = kept[crowd:]
 
     def _heard(self, caller: socket.socket) -> Answer | None:
         """What the caller wants to know; None while it has said nothing."""
@@ -114,7 +126,11 @@ class Requests:
                 fix="use the neon-edge that the robot runs",
             )
             return lambda: unknown
-        return asked(request.text)
+        try:
+            return asked(request.text)
+        except OSError as failure:
+            failed = _failed(failure)
+            return lambda: failed
 
     def close(self) -> None:
         """Hang up on everybody and remove the socket."""
@@ -125,11 +141,27 @@ class Requests:
         self.path.unlink(missing_ok=True)
 
 
+def _replied(pending: Answer) -> Reply | None:
+    try:
+        return pending()
+    except OSError as failure:
+        return _failed(failure)
+
+
+def _failed(failure: OSError) -> Reply:
+    return Reply(
+        False,
+        wrong="the run could not do that",
+        facts=str(failure),
+        fix="is there room in /dev/shm? neon-edge doctor",
+    )
+
+
 def _hang_up(caller: socket.socket, reply: Reply | None) -> None:
     silent = Reply(
         False,
         wrong="the robot did not answer in time",
-        facts=f"waited {PATIENCE_NS // 10**9} s",
+        facts=f"waited {PATIENCE_NS // 10**9} s, {SILENCE_NS // 10**9} s where nothing was asked",
         fix="is its backbone process alive? neon-edge status",
     )
     with contextlib.suppress(OSError):
@@ -146,7 +178,7 @@ def find_socket(given: str = "") -> Path:
         path = Path(given)
         return path / NAME if path.is_dir() else path
     places = [Path("/run/neon-edge"), *sorted(place().glob(PREFIX + "*"))]
-    found = [path for directory in places if _is_alive(path := directory / NAME)]
+    found = [path for directory in places if is_alive(path := directory / NAME)]
     if not found:
         raise DeviceMissing(
             "no robot runs on this machine, or none that you may speak to",
@@ -162,7 +194,8 @@ def find_socket(given: str = "") -> Path:
     return found[0]
 
 
-def _is_alive(path: Path) -> bool:
+def is_alive(path: Path) -> bool:
+    """Whether somebody listens at this socket."""
     with (
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller,
@@ -172,14 +205,24 @@ def _is_alive(path: Path) -> bool:
     return False
 
 
-def ask(path: Path, request: Request) -> Reply:
-    """Ask a running robot and wait for its reply. Raises `DeviceMissing` where none answers."""
-    patience_s = 2 * PATIENCE_NS / 1e9
+def ask(path: Path, request: Request, patience_s: float = ASK_S) -> Reply:
+    """Ask a running robot and wait for its reply. Raises `DeviceMissing` where none answers.
+
+    Raises `UsageWrong` where the words are no text, as bytes on a command line may be.
+    """
+    try:
+        packet = msgspec.json.encode(request)
+    except UnicodeEncodeError as failure:
+        raise UsageWrong(
+            "these words are not text",
+            f"{request.text[:80]!r}: {failure.reason}",
+            "write them in UTF-8",
+        ) from None
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
             caller.settimeout(patience_s)
             caller.connect(str(path))
-            caller.send(msgspec.json.encode(request))
+            caller.send(packet)
             return msgspec.json.decode(caller.recv(PACKET_BYTES), type=Reply)
     except (OSError, msgspec.MsgspecError) as failure:
         raise DeviceMissing(

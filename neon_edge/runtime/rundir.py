@@ -1,4 +1,8 @@
-"""A run's own directory in tmpfs: slot, rings, sockets. Gone when the last of its processes is."""
+"""A run's own directory in tmpfs: slot, rings, sockets.
+
+A run that ends removes it. What a killed one leaves is removed by the next run's `sweep`, once
+every process that holds it is dead: until then it is memory that nobody uses.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,45 @@ def place() -> Path:
     return shared if shared.is_dir() else Path(tempfile.gettempdir())
 
 
+def runtime_directory() -> Path | None:
+    """What the service manager made for this service (systemd's RuntimeDirectory), if it did."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else None
+
+
 def hold(directory: Path) -> BinaryIO:
     """Keep `directory` from being swept while the returned file is open: each process does."""
-    file = (directory / LOCK).open("ab")
+    lock = directory / LOCK
+    if lock.exists():
+        return _shared(lock)
+    # Named once it is locked: a lock that is there and free belongs to the dead.
+    partial = lock.with_name(f"{LOCK}.{os.getpid()}")
+    file = _shared(partial)
+    try:
+        lock.hardlink_to(partial)
+    except FileExistsError:
+        file.close()
+        file = _shared(lock)
+    partial.unlink()
+    return file
+
+
+def _shared(path: Path) -> BinaryIO:
+    file = path.open("ab")
     fcntl.flock(file.fileno(), fcntl.LOCK_SH)
     return file
+
+
+def is_held(directory: Path) -> bool:
+    """Whether any process of that run lives."""
+    try:
+        with (directory / LOCK).open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def sweep() -> list[Path]:
@@ -42,15 +80,26 @@ def sweep() -> list[Path]:
 
 
 def _abandoned(directory: Path) -> bool:
-    # Between making its directory and locking it, a run is known by its process id.
-    with contextlib.suppress(ValueError, IndexError, ProcessLookupError, PermissionError):
-        os.kill(int(directory.name.removeprefix(PREFIX).split("-")[0]), 0)
-        return False
     try:
-        with (directory / LOCK).open("ab") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        locked = LOCK in {path.name for path in directory.iterdir()}
+    except OSError:  # no directory, or not ours to look into
         return False
+    if locked:
+        return not is_held(directory)
+    # Between making its directory and locking it, a run is known by its process id.
+    with contextlib.suppress(ValueError):
+        return not lives(int(directory.name.removeprefix(PREFIX).split("-")[0]))
+    return True
+
+
+def lives(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
     return True
 
 

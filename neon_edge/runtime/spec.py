@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,9 @@ from neon_edge.config import RobotConfig
 from neon_edge.runtime.headset import HeadPlan
 
 FILE_NAME = "run.json"
+STOP_FLAG = "stop.flag"
+TICKS = "ticks.ring"
+CONTROL_LOG = "control.json"
 
 
 class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +53,7 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def ticks(self) -> Path:
         """The ring of ticks, written by the control process."""
-        return Path(self.directory) / "ticks.ring"
+        return Path(self.directory) / TICKS
 
     @property
     def passes(self) -> Path:
@@ -74,7 +78,7 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def stop_flag(self) -> Path:
         """The e-stop input: a byte that the control process looks at every tick."""
-        return Path(self.directory) / "stop.flag"
+        return Path(self.directory) / STOP_FLAG
 
     @property
     def arming(self) -> Path:
@@ -94,7 +98,7 @@ class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def control_log(self) -> Path:
         """What the control process has to say besides ticks: JSON, written before and after."""
-        return Path(self.directory) / "control.json"
+        return Path(self.directory) / CONTROL_LOG
 
 
 class ControlNote(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +117,8 @@ class ControlNote(Struct, frozen=True, forbid_unknown_fields=True):
     """Joint commands that enabling took, all joints together: ahead of the first tick."""
     base: dict[str, int] = {}
     """What was exchanged with the base (transport/base.py); empty where there is none."""
+    pid: int = field(default_factory=os.getpid)
+    """Who says so: a process that was started since says nothing yet."""
 
 
 def write_spec(spec: RunSpec) -> Path:

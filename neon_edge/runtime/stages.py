@@ -89,11 +89,11 @@ class RobotStages:
         return features
 
     def decide(self, features: Features | None, joints: JointState, tick: Tick) -> Setpoint | None:
-        """What the heads want; nothing while the robot holds for a stop."""
+        """What the heads want; nothing while the robot stops: they may be what has failed."""
         self._setpoint = None
         if self.parking is not None:
             self._setpoint = self.parking.setpoint(self._safety.now.rung, tick.start_ns)
-        elif self.stop != "hold":
+        elif not self.stop:
             self._setpoint = self._heads.setpoint(features, joints, tick.start_ns, tick.number)
         self._heads_ns = self._clock.now_ns()
         return self._setpoint
@@ -159,7 +159,7 @@ class RobotStages:
     def _kind(self) -> Kind:
         if self.parking is not None:
             return Kind.PARK
-        return Kind.UNASKED if self.stop == "hold" else Kind.TICK
+        return Kind.UNASKED if self.stop else Kind.TICK
 
     def park(self, robot: RobotConfig) -> None:
         """From the next tick on, the way to where the robot is left."""

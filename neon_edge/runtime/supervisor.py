@@ -1,6 +1,7 @@
 """The supervisor: starts the two children, restarts a dead backbone, drains the rings, reports.
 
-It never arms anything and is never waited for: the control process goes on without it.
+It never arms anything and is never waited for: the control process goes on without it, unless a
+service manager kills them together.
 """
 
 from __future__ import annotations
@@ -16,35 +17,29 @@ from neon_edge.clock import Clock, MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.engine.manifest import Manifest
 from neon_edge.features.slot import create_slot
-from neon_edge.runtime import report as reports
 from neon_edge.runtime.arming import Arming
 from neon_edge.runtime.board import board
-from neon_edge.runtime.children import FINAL, FINAL_ONCE_RUNNING, RESTARTS, STOP_AFTER_S, Child
-from neon_edge.runtime.conversation import Conversation
+from neon_edge.runtime.children import FINAL_ONCE_RUNNING, STOP_AFTER_S, Child
+from neon_edge.runtime.conversation import UNREAD, Conversation, unread
 from neon_edge.runtime.events import EventLog, LadderEvents
 from neon_edge.runtime.headset import admit_heads
-from neon_edge.runtime.health import create_stop_flag
+from neon_edge.runtime.health import create_stop_flag, is_pressed
 from neon_edge.runtime.metrics import Metrics
 from neon_edge.runtime.plans import admit, find_plans
 from neon_edge.runtime.recorder import Recorder
-from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.report import RunReport, rate
 from neon_edge.runtime.requests import Answer, Reply
+from neon_edge.runtime.reviving import Reviving
 from neon_edge.runtime.sense_events import SenseEvents
-from neon_edge.runtime.spec import RunSpec, read_note, write_spec
+from neon_edge.runtime.spec import ControlNote, RunSpec, read_note, write_spec
 from neon_edge.runtime.swapping import Swapping
-from neon_edge.runtime.systemd import Service
+from neon_edge.runtime.systemd import RUNNING, Service
+from neon_edge.runtime.tally import Tally
+from neon_edge.runtime.unfinished import finish, was_unfinished
 from neon_edge.telemetry.ring import PassRing, RingReader, TickRing
 from neon_edge.types import Rung
 
 POLL_NS = 100_000_000
-
-
-class ChildFailed(Exception):
-    """A child that the run needs ended with this exit code and has told why on stderr."""
-
-    def __init__(self, name: str, code: int) -> None:
-        super().__init__(f"the {name} process ended with exit code {code}")
-        self.code = code
 
 
 class Supervisor:
@@ -66,15 +61,20 @@ class Supervisor:
         self._clock: Clock = MonotonicClock()
         self._stopping = False
         self.warnings: list[str] = []
+        self._said: list[str] = []
+        """Of the control process's warnings, those that the log has."""
         self.recorded: Path | None = None
         """Where the recording is, once it is closed."""
         self._recording_lost = False
-        create_stop_flag(spec.stop_flag)
+        self._crashed = was_unfinished()
+        create_stop_flag(spec.stop_flag, self._crashed or spec.robot.start == "disarmed")
         create_slot(spec.slot, manifest.backbone.pooled_width)
         TickRing.create(spec.ticks)
         PassRing.create(spec.passes)
-        self._ticks = RingReader(spec.ticks)
-        self._passes = RingReader(spec.passes)
+        # Kept for the newest look only: whatever counts is in the tally.
+        self._ticks = RingReader(spec.ticks, 2 * TickRing.CAPACITY)
+        self._passes = RingReader(spec.passes, 2 * PassRing.CAPACITY)
+        self._tally = Tally()
         self._recorder: Recorder | None = None
         if record is not None:
             self._recorder = Recorder(spec, manifest, record, self._clock, record_bytes)
@@ -85,28 +85,39 @@ class Supervisor:
         ear = spec.robot.microphone
         eyes = [camera.name for camera in spec.robot.cameras]
         self._senses = SenseEvents(eyes, ear.name if ear else "")
-        arming = Arming(spec, lambda: self.control.pid, self._rung, self._clock)
-        self._swapping = Swapping(
-            spec, manifest, lambda: self.control.pid, self._events, self._clock
-        )
+        arming = Arming(spec, self._tell_control, self._rung, self._clock)
+        self._swapping = Swapping(spec, manifest, self._tell_control, self._events, self._clock)
         answers = {**arming.answers, **self._swapping.answers, "end": self._end}
         self._conversation = Conversation(
-            spec, manifest, self._events, self._clock, answers, self._swapping.told
+            spec, manifest, self._events, self._clock, answers, self._told
         )
+        if not manifest.backbone.reads:
+            self._warn("instruction", f"{UNREAD}: {unread(manifest.backbone)}")
 
     def run(self) -> RunReport:
         """Both children until the control process ends. Raises `ChildFailed` where it fails."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        begun_ns = self._clock.now_ns()
+        # Children inherit this: what is asked of one that does not listen yet must not kill it.
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        if self._crashed:
+            self._warn(
+                "crashed before",
+                "the run before this one crashed, or ended with its stop pressed: this one comes "
+                "up without torque and waits for neon-edge arm",
+            )
         self.control = control = Child("control", self._path, self._clock)
         self.backbone = backbone = Child("backbone", self._path, self._clock, FINAL_ONCE_RUNNING)
+        seconds = self._spec.seconds
+        self._reviving = reviving = Reviving(control, backbone, self._clock, seconds, self._warn)
         try:
-            while control.code is None or self._revive_control(begun_ns):
+            while control.code is None or (not self._stopping and reviving.control()):
                 if self._stopping:
                     self._service.stopping(self._stop_takes_s())
                     control.terminate()
-                self._revive_backbone()
+                else:
+                    reviving.backbone(len(self._ticks.rows()) > 0)
                 self._drain()
                 self._look(self._status())
                 self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
@@ -121,8 +132,19 @@ class Supervisor:
         # Asked to stop before it could listen, it had nothing to stop.
         unheard = self._stopping and control.code == -signal.SIGTERM
         if control.code and not unheard:
-            raise ChildFailed("control", control.code)
+            raise control.failure()
+        # A stop that a person pressed is still pressed when the service is started anew.
+        if not is_pressed(self._spec.stop_flag):
+            finish()
         return self.report()
+
+    def _tell_control(self, number: int) -> bool:
+        """Send it a signal; False where it is dead or not there yet to be told."""
+        return self._state() == RUNNING and self.control.send(number)
+
+    def _state(self) -> str:
+        note = read_note(self._spec.control_log)
+        return note.state if note is not None and note.pid == self.control.pid else "starting"
 
     def _rung(self) -> Rung | None:
         newest = self._ticks.newest(1)
@@ -141,47 +163,11 @@ class Supervisor:
         self._stopping = True
         return lambda: Reply(True, {"ends": self._spec.robot.stop})
 
-    def _revive_control(self, begun_ns: int) -> bool:
-        """Start a crashed control process again, disarmed. False where the run is over."""
-        control = self.control
-        if control.code == 0 or self._stopping or control.code in FINAL:
-            return False
-        if control.just_died():
-            self._warn(
-                "control died",
-                f"the control process died ({control.how}); its motors are left to their "
-                "watchdogs, and it comes back disarmed",
-            )
-        if control.may_restart():
-            left_s = self._seconds_left(begun_ns)
-            if left_s is not None and left_s <= 0:
-                return False
-            control.restart("disarmed", *([] if left_s is None else [str(left_s)]))
-        return control.restarts < RESTARTS or control.code is None
-
-    def _seconds_left(self, begun_ns: int) -> float | None:
-        if self._spec.seconds is None:
-            return None
-        return self._spec.seconds - (self._clock.now_ns() - begun_ns) / 1e9
-
-    def _revive_backbone(self) -> None:
-        backbone = self.backbone
-        if backbone.code is None or self._stopping:
-            return
-        if backbone.just_died():
-            self._warn(
-                "backbone died",
-                f"the backbone process died ({backbone.how}); the robot holds meanwhile",
-            )
-        if backbone.code in FINAL and len(self._ticks.rows()) == 0:
-            raise ChildFailed("backbone", backbone.code)
-        if backbone.may_restart():
-            backbone.restart()
-
     def _drain(self) -> None:
         self._swapping.look()
         ticks = self._ticks.newest(self._ticks.drain())
         passes = self._passes.newest(self._passes.drain())
+        self._tally.add(ticks, passes)
         for event in (*self._ladder.seen_in(ticks), *self._senses.seen_in(passes)):
             self._events.say(event)
         if self._metrics is not None:
@@ -215,11 +201,23 @@ class Supervisor:
         self._events.warn(kind, text)
 
     def _look(self, status: str) -> None:
-        note = read_note(self._spec.control_log)
-        state = note.state if note else "starting"
-        self._service.look(state, self._ticks.seen, status)
+        state = self._state()
+        if state == RUNNING:
+            self._say_warnings()
+        # Nobody brings a dead control process back sooner than we do, engines and all.
+        waiting = state != RUNNING and self.control.coming_up
+        self._service.look(state, self._ticks.seen, status, waiting)
         self._conversation.look(state, self._ticks.seen, status)
         self._on_status(status)
+
+    def _say_warnings(self) -> None:
+        note = read_note(self._spec.control_log)
+        if note is None or note.warnings == self._said:
+            return
+        self._said = note.warnings
+        for text in note.warnings:
+            # Each is a kind of its own: of one kind only one a second is said.
+            self._events.warn(text, text)
 
     def _status(self) -> str:
         recent = self._ticks.newest(250)
@@ -229,9 +227,21 @@ class Supervisor:
         age = (int(recent["start_ns"][-1]) - int(recent["features_ns"][-1])) / 1e6
         seen = "none yet" if recent["features_ns"][-1] == 0 else f"{age:.0f} ms old"
         return (
-            f"{reports.rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
-            f"{reports.missed(self._ticks.rows())} missed{self._senses.status}"
+            f"{rate(recent):.1f} Hz · lateness p99 {late:.2f} ms · features {seen} · "
+            f"{self._tally.missed} missed{self._senses.status}{self._reviving.status}"
         )
+
+    def _told(self) -> dict[str, str]:
+        """What `status` says besides the conversation's own."""
+        note = read_note(self._spec.control_log)
+        facts = {
+            "real_time": ", ".join(note.real_time) if note else "",
+            "warnings": "\n".join(self._warnings(note)),
+        }
+        return {**self._swapping.told(), **{name: fact for name, fact in facts.items() if fact}}
+
+    def _warnings(self, note: ControlNote | None) -> list[str]:
+        return self.warnings + self._senses.warnings + (note.warnings if note else [])
 
     @property
     def enabling(self) -> int:
@@ -241,28 +251,14 @@ class Supervisor:
 
     def report(self) -> RunReport:
         """The run so far."""
-        ticks, passes = self._ticks.rows(), self._passes.rows()
         note = read_note(self._spec.control_log)
         return RunReport(
             robot=self._spec.robot.name,
             board=board(self._manifest),
             real_time=note.real_time if note else [],
-            ticks=len(ticks),
-            missed=reports.missed(ticks),
-            clipped=int((ticks["clipped"] > 0).sum()),
-            stale=reports.held(ticks),
-            scaled=reports.scaled(ticks),
-            causes=reports.causes(ticks),
-            rate_hz=reports.rate(ticks),
-            lateness_us=reports.lateness(ticks),
-            stages_us=reports.stages(ticks, passes),
-            feature_age_ms=reports.feature_age(ticks),
-            joint_age_ms=reports.joint_age(ticks),
-            backbone_passes=len(passes),
-            features_hz=reports.features_rate(passes),
+            **self._tally.counts(),
             control_restarts=self.control.restarts,
             backbone_restarts=self.backbone.restarts,
-            joint_commands_sent=int(ticks["sent"].sum()),
             joint_commands_received=None,
             base_commands_sent=note.base.get("sent", 0) if note else 0,
             rows_lost=self._ticks.lost + self._passes.lost,
@@ -271,7 +267,7 @@ class Supervisor:
                 "foreign": note.foreign if note else 0,
                 "not_finite": note.not_finite if note else 0,
             },
-            warnings=self.warnings + self._senses.warnings + (note.warnings if note else []),
+            warnings=self._warnings(note),
         )
 
 

@@ -3,20 +3,15 @@
     caller ─▶ supervisor: admits, compares, writes the order ─▶ SIGUSR2 ─▶ control: a thread
     opens and warms the new head, a tick takes it ─▶ the thread says which, and frees the old one
 
-A thread beside the tick costs it what the interpreter's lock is held for. Opening and running a
-session do not hold it (ONNX Runtime releases it), so what is left is Python's own, given back
-within the switch interval; README.md says what was measured.
+This is the supervisor's side; the control process's is `swap_in.py`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -24,22 +19,25 @@ from msgspec import Struct
 from neon_edge.clock import Clock
 from neon_edge.engine.manifest import Manifest
 from neon_edge.errors import NeonEdgeError, UsageWrong
-from neon_edge.heads.several import Head, SeveralHeads
+from neon_edge.runtime.arming import NOBODY_LISTENS, Tell
 from neon_edge.runtime.events import Event, EventLog
-from neon_edge.runtime.headset import HeadPlan, base_driver, head_plan, open_head, refuse_swap
+from neon_edge.runtime.headset import HeadPlan, base_driver, head_plan, refuse_swap
 from neon_edge.runtime.plans import admit
-from neon_edge.runtime.realtime import below_the_tick
 from neon_edge.runtime.requests import Answer, Asked, Reply
 from neon_edge.runtime.spec import RunSpec, replaced, write_spec
 
 LONGEST_RAMP_S = 10.0
-POLL_NS = 5_000_000
 GIVE_UP_NS = 9_000_000_000
-_SILENT = Reply(
+_SLOW = Reply(
     False,
-    wrong="the control process did not swap",
-    facts=f"waited {GIVE_UP_NS // 10**9} s",
-    fix="does it still run? neon-edge status",
+    wrong="the new head is not open yet",
+    facts=f"waited {GIVE_UP_NS // 10**9} s; it takes over as soon as it is",
+    fix="neon-edge status says which head runs; no other swap is taken meanwhile",
+)
+_GONE = Reply(
+    False,
+    wrong="the control process ended before it took the head",
+    fix="the old head runs once a person arms; then swap again",
 )
 
 
@@ -79,18 +77,17 @@ class Swapping:
         self,
         spec: RunSpec,
         manifest: Manifest,
-        control: Callable[[], int],
+        tell: Tell,
         events: EventLog,
         clock: Clock,
     ) -> None:
         self._spec = spec
         self._manifest = manifest
-        self._control = control
+        self._tell = tell
         self._events = events
         self._clock = clock
         self._number = 0
         self._pending: SwapOrder | None = None
-        self._until_ns = 0
         self._replies: dict[int, Reply] = {}
         self._untaken: list[tuple[int, SwapOrder]] = []
 
@@ -105,10 +102,12 @@ class Swapping:
         if order is None:
             return
         reply = self._outcome(order)
-        if reply is None and self._clock.now_ns() < self._until_ns:
-            return
-        self._replies = {order.number: reply or _SILENT}
-        self._pending = None
+        if reply is None and not self._tell(0):
+            # What it did last it has written before it ended.
+            reply = self._outcome(order) or _GONE
+        if reply is not None:
+            self._replies = {order.number: reply}
+            self._pending = None
 
     def take(self) -> list[tuple[int, SwapOrder]]:
         """Orders given since the last call, and when, for the recording."""
@@ -132,12 +131,19 @@ class Swapping:
         except NeonEdgeError as failure:
             refused = Reply(False, wrong=failure.wrong, facts=failure.facts, fix=failure.fix)
             return lambda: refused
+        if not self._tell(0):
+            return lambda: NOBODY_LISTENS
+        write_whole(self._spec.swap_wanted, order)
+        self._tell(signal.SIGUSR2)
         self._pending = order
-        self._until_ns = self._clock.now_ns() + GIVE_UP_NS
-        self._untaken.append((self._clock.now_ns(), order))
-        _write(self._spec.swap_wanted, order)
-        os.kill(self._control(), signal.SIGUSR2)
-        return lambda: self._replies.get(order.number)
+        asked_ns = self._clock.now_ns()
+        self._untaken.append((asked_ns, order))
+
+        def answer() -> Reply | None:
+            slow = _SLOW if self._clock.now_ns() - asked_ns >= GIVE_UP_NS else None
+            return self._replies.get(order.number, slow)
+
+        return answer
 
     def _order(self, wish: SwapWish) -> SwapOrder:
         if self._pending is not None:
@@ -170,8 +176,11 @@ class Swapping:
         if note.wrong:
             return Reply(False, wrong=note.wrong, facts=note.facts, fix=note.fix)
         self._spec = replaced(self._spec, order.place, order.plan)
-        # A control process that is started again begins with what ran.
-        write_spec(self._spec)
+        try:
+            # A control process that is started again begins with what ran.
+            write_spec(self._spec)
+        except OSError as full:
+            self._events.warn("swap", f"a restart would bring the old head back: {full}")
         heads = order.plan.heads
         said = (
             f"head {order.plan.name!r} swapped behind tick {note.tick} for "
@@ -181,82 +190,8 @@ class Swapping:
         return Reply(True, {"head": order.plan.name, "tick": note.tick, "ramp_s": order.ramp_s})
 
 
-class _Ready(NamedTuple):
-    order: SwapOrder
-    head: Head
-
-
-class SwapIn:
-    """The control process's side. `asked` is for a signal, `look` for the end of every tick.
-
-    `start` before real time is entered, so that the thread does not inherit the tick's priority,
-    and `close` before the process ends: a thread inside a session must not be torn out of it.
-    """
-
-    def __init__(self, spec: RunSpec, heads: SeveralHeads, clock: Clock) -> None:
-        self._spec = spec
-        self._heads = heads
-        self._clock = clock
-        self._bell, self._ring = os.pipe()
-        self._ready: _Ready | None = None
-        self._old: Head | None = None
-        self._tick = 0
-        self._ended = False
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Let a thread wait for orders."""
-        self._thread = threading.Thread(target=self._serve, name="swap")
-        self._thread.start()
-
-    def asked(self) -> None:
-        """There is an order to read."""
-        if not self._ended:
-            os.write(self._ring, b"s")
-
-    def close(self) -> None:
-        """Take no more orders, and wait for the thread: for a load under way, seconds at most."""
-        self._ended = True
-        os.close(self._ring)
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._bell)
-
-    def look(self, tick: int) -> int:
-        """Take a head that is ready, behind tick number `tick`; gives the order's number or 0."""
-        ready = self._ready
-        if ready is None:
-            return 0
-        self._tick = tick
-        self._old = self._heads.replace(ready.order.place, ready.head, ready.order.ramp_s)
-        self._ready = None
-        return ready.order.number
-
-    def _serve(self) -> None:
-        while os.read(self._bell, 64):
-            order = msgspec.json.decode(self._spec.swap_wanted.read_bytes(), type=SwapOrder)
-            with below_the_tick():
-                note = self._obey(order)
-            _write(self._spec.swap_done, note)
-
-    def _is_waiting(self) -> bool:
-        return self._ready is not None and not self._ended
-
-    def _obey(self, order: SwapOrder) -> SwapNote:
-        try:
-            head = open_head(order.plan, self._spec.robot)
-        except NeonEdgeError as failure:
-            return SwapNote(order.number, 0, failure.wrong, failure.facts, failure.fix)
-        self._ready = _Ready(order, head)
-        while self._is_waiting():
-            self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
-        if self._old is not None:
-            self._old.network.engine.close()
-            self._old = None
-        return SwapNote(order.number, self._tick)
-
-
-def _write(path: Path, content: Struct) -> None:
+def write_whole(path: Path, content: Struct) -> None:
+    """Never half a file under this name."""
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(msgspec.json.encode(content))
     partial.replace(path)

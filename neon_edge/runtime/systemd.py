@@ -1,7 +1,8 @@
 """The supervisor's side of sd_notify(3): READY, STATUS, WATCHDOG and STOPPING, one datagram each.
 
 READY says that every motor has answered and ticks run; WATCHDOG is sent only while new ticks keep
-arriving, so that a loop that hangs is a dead service. Without systemd nothing is sent.
+arriving, so that a loop that hangs is a dead service, and while the supervisor itself is bringing a
+dead control process back. Without systemd nothing is sent.
 """
 
 from __future__ import annotations
@@ -61,19 +62,22 @@ class Service:
         self._status = ""
         self._status_ns = 0
 
-    def look(self, state: str, ticks: int, status: str) -> None:
-        """Tell what is new: the control process's `state`, ticks seen so far, the live line."""
+    def look(self, state: str, ticks: int, status: str, waiting: bool = False) -> None:
+        """Tell what is new: the control process's `state`, ticks seen so far, the live line.
+
+        `waiting`: there can be no tick, for a control process that died is being started again.
+        """
         now_ns = self._clock.now_ns()
         if state == RUNNING and ticks > 0 and not self._ready:
             self._ready = self._notifier.tell("READY=1", f"STATUS={status}")
-        self._feed(ticks, now_ns)
+        self._feed(ticks, waiting, now_ns)
         if status != self._status and now_ns - self._status_ns >= STATUS_EVERY_NS:
             self._status, self._status_ns = status, now_ns
             self._notifier.tell(f"STATUS={status}")
 
-    def _feed(self, ticks: int, now_ns: int) -> None:
+    def _feed(self, ticks: int, waiting: bool, now_ns: int) -> None:
         # Only on a look that finds a new tick, so that a loop that has hung gets no last meal.
-        fresh = ticks > self._ticks
+        fresh = ticks > self._ticks or (waiting and self._ready)
         self._ticks = ticks
         if fresh and self._feed_every_ns and now_ns - self._fed_ns >= self._feed_every_ns:
             self._notifier.tell("WATCHDOG=1")

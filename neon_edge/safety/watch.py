@@ -35,6 +35,7 @@ class Cause(IntEnum):
     BASE_SILENT = 14
     IMU_SILENT = 15
     TURNING = 16
+    STAMP_AHEAD = 17
 
 
 class Judgement(NamedTuple):
@@ -110,6 +111,7 @@ class Watch:
         worst = self._inputs(health)
         for judgement in (
             self._joints(joints, now_ns),
+            self._ahead(setpoint, joints, features, health, now_ns),
             self._base(joints, now_ns),
             self._imu(health, now_ns),
             self._bus(health),
@@ -153,6 +155,27 @@ class Watch:
         if silence_ns > self._joint_hold_ns:
             return Judgement(Rung.HOLD, Cause.JOINT_SILENT, joint=silent)
         return RUNNING
+
+    def _ahead(
+        self,
+        setpoint: Setpoint | None,
+        joints: JointState,
+        features: Features | None,
+        health: Health,
+        now_ns: int,
+    ) -> Judgement:
+        # What is dated ahead would not age. Whatever is read after a tick began is dated ahead of
+        # it by as long as the tick was kept waiting: that much is the loop's own, and judged there.
+        latest_ns = now_ns + self._head_ns
+        newest = int(joints.received_ns.argmax())
+        if joints.received_ns[newest] > latest_ns:
+            return Judgement(Rung.HOLD, Cause.STAMP_AHEAD, joint=newest)
+        stamps = [joints.base_received_ns, health.imu_ns]
+        if setpoint is not None:
+            stamps.append(setpoint.at_ns)
+        if features is not None and self._sighted:
+            stamps.append(features.captured_ns)
+        return Judgement(Rung.HOLD, Cause.STAMP_AHEAD) if max(stamps) > latest_ns else RUNNING
 
     def _base(self, joints: JointState, now_ns: int) -> Judgement:
         heard_ns = joints.base_received_ns
@@ -202,7 +225,8 @@ class Watch:
             return RUNNING
         if features is None:
             return Judgement(Rung.HOLD, Cause.NO_FEATURES)
-        age_ns = now_ns - features.captured_ns
+        # A chunk outlives the features that it was made of.
+        age_ns = now_ns - min(features.captured_ns, setpoint.features_ns)
         if age_ns > self._hold_ns:
             return Judgement(Rung.HOLD, Cause.FEATURES_OLD)
         if age_ns > self._scale_ns:

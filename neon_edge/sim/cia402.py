@@ -22,7 +22,14 @@ BAD_COMMAND = 0x0504_0001
 VOLTAGE_ENABLED = 0x10
 QUICK_STOP_OFF = 0x20
 REMOTE = 0x200
-BOOT_UP = 0
+VENDOR, PRODUCT, REVISION, ENCODER_COUNTS = 0x0ED6E, 0x0402, 0x0001_0002, 65536
+IDENTITY = (
+    Entry.VENDOR,
+    Entry.PRODUCT,
+    Entry.REVISION,
+    Entry.ENCODER_COUNTS,
+    Entry.ENCODER_TURNS,
+)
 _MAPS = (0x1400, 0x1401, 0x1600, 0x1800, 0x1801, 0x1A00, 0x1A01)
 
 
@@ -37,6 +44,8 @@ class EmulatedCia402(EmulatedMotor):
         self._counts = motor.counts_per_turn / math.tau
         self._rated = motor.rated_torque
         self._gains = gains
+        revision = int(motor.firmware, 16) if motor.firmware else REVISION
+        self._identity = (VENDOR, PRODUCT, revision, motor.encoder_counts or ENCODER_COUNTS, 1)
         self._effort = float(dynamics.effort[axis])
         self._objects: dict[int, int] = {}
         self.state = State.SWITCH_ON_DISABLED
@@ -51,6 +60,7 @@ class EmulatedCia402(EmulatedMotor):
         self._objects[Entry.DEVICE_TYPE] = 0x0002_0192
         self._objects[Entry.RATED_TORQUE] = round(self._rated * 1e3)
         self._objects[Entry.MAX_TORQUE] = 1000
+        self._objects |= dict(zip(IDENTITY, self._identity, strict=True))
         self._objects[Entry.QUICK_STOP_OPTION] = 2
         self._objects[Entry.TARGET] = self._position()
         for index in _MAPS:
@@ -76,11 +86,11 @@ class EmulatedCia402(EmulatedMotor):
             case _:
                 pass
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A restart: pre-operational, volatile objects back to their defaults."""
         self._power_on()
         self.release()
-        self._pending.append(canopen.heartbeat(self.node, BOOT_UP))
+        self._pending.append(canopen.heartbeat(self.node, canopen.BOOT_UP))
 
     def overheat(self, hot: bool) -> None:
         """A fault that a reset clears once it is cool."""
@@ -120,9 +130,9 @@ class EmulatedCia402(EmulatedMotor):
         where, payload = frame.arbitration_id, frame.payload
         if where == canopen.NMT and len(payload) == 2 and payload[1] in (0, self.node):
             self._manage(payload[0])
-        elif where == canopen.SYNC and self.operational:
+        elif where == canopen.SYNC and self.operational and not payload:
             said += self._answer_sync()
-        elif where == canopen.HEARTBEAT + (self._objects[Entry.CONSUMER_HEARTBEAT] >> 16 & 0x7F):
+        elif where == self._watched and len(payload) == 1:
             self._beat_ns = now_ns
         elif where == canopen.COMMAND_PDO + self.node and self.operational and len(payload) == 8:
             self._command(*canopen.decode_command(payload))
@@ -130,9 +140,14 @@ class EmulatedCia402(EmulatedMotor):
             said.append(self._answer_sdo(payload))
         return said
 
+    @property
+    def _watched(self) -> int:
+        """Whose heartbeat it listens for."""
+        return canopen.HEARTBEAT + (self._objects[Entry.CONSUMER_HEARTBEAT] >> 16 & 0x7F)
+
     def _manage(self, command: int) -> None:
         if command == canopen.RESET:
-            self.brown_out()
+            self.restart()
         elif command in (canopen.START, canopen.STOP, canopen.PRE_OPERATIONAL):
             self.operational = command == canopen.START
             if not self.operational:
@@ -248,7 +263,7 @@ class EmulatedCia402(EmulatedMotor):
     def _set(self, entry: int, value: int) -> int:
         if entry in (Entry.DEVICE_TYPE, Entry.STATUS, Entry.POSITION, Entry.VELOCITY, Entry.TORQUE):
             return READ_ONLY
-        if entry in (Entry.RATED_TORQUE, Entry.VENDOR, Entry.MODE_DISPLAY):
+        if entry in (Entry.RATED_TORQUE, Entry.MODE_DISPLAY, *IDENTITY):
             return READ_ONLY
         if entry == Entry.ABORT_OPTION and not 0 <= value <= 3:
             return OUT_OF_RANGE

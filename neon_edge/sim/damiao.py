@@ -45,7 +45,7 @@ class EmulatedDamiao(EmulatedMotor):
         if silent and self.condition == Condition.ENABLED:
             self._stop(Condition.LOST_COMMUNICATION)
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """Off, and registers back to what flash holds: the watchdog is off."""
         self.registers[Register.TIMEOUT] = 0
         self._stop(Condition.DISABLED)

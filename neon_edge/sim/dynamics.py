@@ -56,7 +56,8 @@ class Dynamics:
         self._kp: Float64 = np.zeros(n)
         self._kd: Float64 = np.zeros(n)
         self._feedforward: Float64 = np.zeros(n)
-        self._reached_ns = start_ns
+        self.reached_ns = start_ns
+        """Up to when time has passed for the joints."""
 
     @property
     def gains(self) -> tuple[Float64, Float64]:
@@ -77,13 +78,13 @@ class Dynamics:
 
     def advance(self, now_ns: int) -> None:
         """Integrate whole steps up to `now_ns`; times that have been reached are ignored."""
-        behind_ns = now_ns - self._reached_ns
+        behind_ns = now_ns - self.reached_ns
         if behind_ns > LONGEST_NS:
-            self._reached_ns = now_ns - LONGEST_NS
+            self.reached_ns = now_ns - LONGEST_NS
             behind_ns = LONGEST_NS
         for _ in range(behind_ns // STEP_NS):
             self._step(STEP_NS / 1e9)
-            self._reached_ns += STEP_NS
+            self.reached_ns += STEP_NS
 
     def _step(self, dt: float) -> None:
         # Implicit in velocity, so that stiff gains on a small inertia stay stable at this step.

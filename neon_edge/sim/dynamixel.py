@@ -35,7 +35,9 @@ class EmulatedDynamixel(EmulatedMotor):
         self._table = bytearray(table.TABLE_BYTES)
         self._fed_ns = 0
         self._put(table.MODEL_NUMBER, motor.model, 2)
-        self._put(table.FIRMWARE, FIRMWARE, 1)
+        self._put(table.FIRMWARE, int(motor.firmware or FIRMWARE), 1)
+        self._table[table.DRIVE_MODE] = motor.drive_mode
+        self._put(table.HOMING_OFFSET, motor.homing_offset, 4)
         self._put(table.ID, motor.id, 1)
         self._put(table.RETURN_DELAY, FACTORY_RETURN_DELAY, 1)
         self._put(table.OPERATING_MODE, 3, 1)
@@ -106,7 +108,7 @@ class EmulatedDynamixel(EmulatedMotor):
         self._put(table.GOAL_POSITION, self._present_count(), 4)
         self._drive()
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """What a reboot does; goals and torque are gone."""
         self.reboot()
 

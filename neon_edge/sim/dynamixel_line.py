@@ -21,6 +21,7 @@ class DynamixelMotors:
         self, bus: SerialBus, servos: Sequence[EmulatedDynamixel], dynamics: Dynamics
     ) -> None:
         self._byte_ns = 10 * 1_000_000_000 // bus.baud
+        self._all = servos
         self._servos = {servo.id: servo for servo in servos}
         self._dynamics = dynamics
         self.parser = StreamParser()
@@ -37,6 +38,7 @@ class DynamixelMotors:
     def hear(self, raw: bytes, now_ns: int) -> list[Reply]:
         """Packets with a wrong CRC are not heard at all."""
         self._dynamics.advance(now_ns)
+        self._servos = {servo.id: servo for servo in self._all if now_ns >= servo.awake_ns}
         replies: list[Reply] = []
         for packet in self.parser.feed(raw):
             if packet.instruction == Instruction.STATUS:
@@ -48,7 +50,7 @@ class DynamixelMotors:
 
     def watch(self, now_ns: int) -> None:
         """Let watchdogs trip."""
-        for servo in self._servos.values():
+        for servo in self._all:
             servo.watch(now_ns)
 
     def speak(self, now_ns: int) -> list[Reply]:

@@ -17,7 +17,8 @@ from_s = 1.0                # since the start; to_s for ever where it is left ou
 joint = "left_knee"
 what = "brown_out"          # "brown_out", "overheat", "cool"; on CAN "mute", "speak", "slow"
 at_s = 3.0
-delay_ms = 30.0             # of "slow", whose answers come so late; 0 ends it
+delay_ms = 30.0             # of "slow", whose answers come so late, 0 ends it; of "brown_out", how
+                            # long the motor takes to start again, 150 where it is left out
 
 [[bus_off]]
 bus = "left_leg"
@@ -38,7 +39,7 @@ from msgspec import Meta, Struct
 
 from neon_edge.config import CanBus, RobotConfig, decode_toml
 from neon_edge.errors import ConfigWrong
-from neon_edge.sim.motor import EmulatedMotor
+from neon_edge.sim.motor import RESTART_NS, EmulatedMotor
 from neon_edge.transport.protocol.socketcan import BUS_OFF, CLASSIC, ERROR_FLAG
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -201,7 +202,7 @@ class MotorFaults:
 def _strike(motor: EmulatedMotor, fault: MotorFault) -> None:
     match fault.what:
         case "brown_out":
-            motor.brown_out()
+            motor.brown_out(int(fault.delay_ms * 1e6) or RESTART_NS)
         case "overheat" | "cool":
             motor.overheat(fault.what == "overheat")
         case "mute" | "speak":

@@ -13,6 +13,7 @@ from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import BROADCAST, Instruction, Packet, Stream
 
 FACTORY_RETURN_DELAY = 250
+FIRMWARE = "3.10"
 OVERHEAT = 4
 RANGE_ERROR = 2
 """The angle bit: what a servo says to a goal out of its limits."""
@@ -31,6 +32,8 @@ class EmulatedFeetech(EmulatedMotor):
         self._gains = (joint.kp, joint.kd)
         self._effort = float(dynamics.effort[axis])
         self.table = bytearray(feetech.TABLE_BYTES)
+        major, minor = (int(part) for part in (motor.firmware or FIRMWARE).split("."))
+        self.table[feetech.FIRMWARE : feetech.FIRMWARE + 2] = bytes((major, minor))
         self._put(feetech.MODEL, motor.model)
         self.table[feetech.ID] = motor.id
         self.table[feetech.RETURN_DELAY] = FACTORY_RETURN_DELAY
@@ -59,7 +62,7 @@ class EmulatedFeetech(EmulatedMotor):
         """SCS servos do not."""
         return self._motor.series == "sts"
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """Torque off, the EEPROM closed, the torque limit back to full."""
         self._power_on()
         self.release()
@@ -139,6 +142,7 @@ class FeetechMotors:
         self, bus: SerialBus, servos: Sequence[EmulatedFeetech], dynamics: Dynamics
     ) -> None:
         self._byte_ns = 10 * 1_000_000_000 // bus.baud
+        self._all = servos
         self._servos = {servo.id: servo for servo in servos}
         self._dynamics = dynamics
         self.parser = Stream()
@@ -146,6 +150,7 @@ class FeetechMotors:
     def hear(self, raw: bytes, now_ns: int) -> list[Reply]:
         """Packets with a wrong check are not heard at all."""
         self._dynamics.advance(now_ns)
+        self._servos = {servo.id: servo for servo in self._all if now_ns >= servo.awake_ns}
         return [reply for packet in self.parser.feed(raw) for reply in self._answer(packet)]
 
     def speak(self, now_ns: int) -> list[Reply]:

@@ -14,7 +14,7 @@ from neon_edge.types import BusFrame
 DEFAULT_TIMEOUT_S = 0.1
 OVERHEATED = 40
 """Fault code: over temperature."""
-FIRMWARE = 0x0106_0000
+MODEL, FIRMWARE = 4, 0x0001_0600
 LONGEST_LINE = 200
 LONGEST_ANSWER = 64
 TEMPERATURES = (0x00A, 0x00E)
@@ -34,6 +34,7 @@ class EmulatedMoteus(EmulatedMotor):
             "servo.pid_position.kd": motor.kd_max * math.tau,
             "servo.default_timeout_s": DEFAULT_TIMEOUT_S,
         }
+        self._firmware = int(motor.firmware, 16) if motor.firmware else FIRMWARE
         self.mode: int = Mode.STOPPED
         self.fault = 0
         self._timeout_ns = 0
@@ -48,7 +49,7 @@ class EmulatedMoteus(EmulatedMotor):
             self.mode = Mode.TIMEOUT
             self.release()
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A reboot: stopped."""
         self._stop()
 
@@ -72,7 +73,8 @@ class EmulatedMoteus(EmulatedMotor):
         """What it replies to a frame; nothing where it is not meant or makes no sense."""
         self.dynamics.advance(now_ns)
         self.watch(now_ns)
-        if frame.remote or frame.arbitration_id & 0x7F != self._id:
+        # What stands above 16 bits is the prefix of another network: ours is 0.
+        if frame.remote or frame.arbitration_id & ~0xFF00 != self._id:
             return []
         source = frame.arbitration_id >> 8
         if source & 0x7F == self._id:
@@ -134,7 +136,8 @@ class EmulatedMoteus(EmulatedMotor):
             Register.VELOCITY: self.velocity / math.tau,
             Register.TORQUE: self.torque,
             Register.FAULT: float(self.fault),
-            Register.FIRMWARE: float(FIRMWARE),
+            Register.MODEL: float(MODEL),
+            Register.FIRMWARE: float(self._firmware),
             **dict.fromkeys(TEMPERATURES, float(self.celsius)),
             VOLTAGE: 24.0,
         }.get(register, 0.0)

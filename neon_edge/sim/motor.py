@@ -7,6 +7,8 @@ from typing import Protocol
 from neon_edge.sim.dynamics import Drive, Dynamics
 from neon_edge.types import BusFrame
 
+RESTART_NS = 150_000_000
+"""How long a motor that was without power hears nothing and says nothing."""
 COOL_CELSIUS, HOT_CELSIUS = 35, 110
 
 
@@ -23,6 +25,8 @@ class EmulatedMotor:
         """On CAN: hears and obeys, and says nothing."""
         self.late_ns = 0
         """On CAN: its answers reach the wire this long after they should."""
+        self.awake_ns = 0
+        """It hears nothing and says nothing before: it is starting."""
 
     @property
     def position(self) -> float:
@@ -59,8 +63,13 @@ class EmulatedMotor:
     def watch(self, now_ns: int) -> None:
         """Trip the watchdog if it is armed and nobody has fed it. Most families have one."""
 
-    def brown_out(self) -> None:
+    def brown_out(self, dark_ns: int = RESTART_NS) -> None:
         """The supply dips and returns: what was in memory is gone, the torque with it."""
+        self.awake_ns = self.dynamics.reached_ns + dark_ns
+        self.restart()
+
+    def restart(self) -> None:
+        """As power-on leaves it."""
         raise NotImplementedError
 
     def overheat(self, hot: bool) -> None:
@@ -73,6 +82,7 @@ class CanMotor(Protocol):
 
     mute: bool
     late_ns: int
+    awake_ns: int
 
     def answer(self, frame: BusFrame, now_ns: int) -> list[BusFrame]:
         """What it replies to a frame; every motor hears every frame."""

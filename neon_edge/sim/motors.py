@@ -52,6 +52,7 @@ class CanMotors:
         return [
             Reply(0, encode_frame(answer), motor.late_ns)
             for motor in self._motors
+            if now_ns >= motor.awake_ns
             for answer in motor.answer(frame, now_ns)
             if not motor.mute
         ]
@@ -61,6 +62,7 @@ class CanMotors:
         return [
             Reply(0, encode_frame(frame), motor.late_ns)
             for motor in self._motors
+            if now_ns >= motor.awake_ns
             for frame in motor.speak(now_ns)
             if not motor.mute
         ]

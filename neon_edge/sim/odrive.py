@@ -16,6 +16,8 @@ HEARTBEAT_NS = 100_000_000
 ESTIMATES_NS = 10_000_000
 OVERHEATED = 0x0004_0000
 """MOTOR_OVER_TEMP in the active errors."""
+HARDWARE = (4, 4, 58)
+FIRMWARE = "0.6.11"
 FEEDING = frozenset(
     (Command.INPUT_POSITION, Command.INPUT_VELOCITY, Command.INPUT_TORQUE, Command.SET_STATE)
 )
@@ -32,6 +34,8 @@ class EmulatedOdrive(EmulatedMotor):
         self._gear = motor.gear
         self._watchdog_ns = motor.watchdog_ms * 1_000_000
         self._cyclic = cyclic
+        major, minor, patch = (int(part) for part in (motor.firmware or FIRMWARE).split("."))
+        self._firmware = (major, minor, patch)
         self._fed_ns = self._beat_ns = self._told_ns = 0
         self._power_on()
 
@@ -50,7 +54,7 @@ class EmulatedOdrive(EmulatedMotor):
         if self._watchdog_ns and closed and now_ns - self._fed_ns > self._watchdog_ns:
             self._disarm(odrive.WATCHDOG_EXPIRED)
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """A reboot: idle, gains back to what flash holds."""
         self._power_on()
         self.release()
@@ -99,6 +103,8 @@ class EmulatedOdrive(EmulatedMotor):
     def _say(self, command: int) -> BusFrame | None:
         gear, turn = self._gear, math.tau
         match command:
+            case Command.VERSION:
+                return odrive.version(self.node, HARDWARE, self._firmware)
             case Command.HEARTBEAT:
                 return odrive.heartbeat(self.node, self.error, self.state)
             case Command.ESTIMATES:

@@ -43,7 +43,7 @@ class EmulatedRobstride(EmulatedMotor):
         if timeout_ns and running and now_ns - self._fed_ns > timeout_ns:
             self._stop()
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """Off, and parameters back to what flash holds."""
         self._power_on()
         self._stop()

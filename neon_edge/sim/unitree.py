@@ -25,7 +25,7 @@ class EmulatedUnitree(EmulatedMotor):
         self.id = motor.id
         self.mode = unitree.LOCK
 
-    def brown_out(self) -> None:
+    def restart(self) -> None:
         """Locked again."""
         self.mode = unitree.LOCK
         self.release()
@@ -34,7 +34,7 @@ class EmulatedUnitree(EmulatedMotor):
         """The torque goes while it is hot."""
         self.hot = hot
         if hot:
-            self.brown_out()
+            self.restart()
 
     def obey(self, command: Command) -> None:
         """Take a command, unless it is too hot."""
@@ -68,6 +68,7 @@ class UnitreeMotors:
         self, bus: SerialBus, motors: Sequence[EmulatedUnitree], dynamics: Dynamics
     ) -> None:
         self._byte_ns = 10 * 1_000_000_000 // bus.baud
+        self._all = motors
         self._motors = {motor.id: motor for motor in motors}
         self._dynamics = dynamics
         self.parser = CommandStream()
@@ -75,6 +76,7 @@ class UnitreeMotors:
     def hear(self, raw: bytes, now_ns: int) -> list[Reply]:
         """Commands with a wrong CRC are not heard at all."""
         self._dynamics.advance(now_ns)
+        self._motors = {motor.id: motor for motor in self._all if now_ns >= motor.awake_ns}
         replies = []
         for command in self.parser.feed(raw):
             if command.motor == unitree.BROADCAST:

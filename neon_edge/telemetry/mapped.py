@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.errors import ConfigWrong, UsageWrong
+from neon_edge.errors import ConfigWrong, DeviceMissing, UsageWrong
 
 MAGIC = b"NERG"
 ABI = 1
@@ -98,8 +98,25 @@ def writer_pid(path: Path) -> int:
         return int(_HEADER.unpack(file.read(_HEADER.size))[5])
 
 
+def reserve(file: BinaryIO, size: int, path: Path) -> None:
+    """Make `file` that long, every byte of it there. Raises `DeviceMissing` where there is no room.
+
+    A file that is only as long as said takes its memory at the first touch, and where there is none
+    left then, the kernel kills whoever touched it.
+    """
+    file.flush()
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as failure:
+        raise DeviceMissing(
+            f"there is no room in {path.parent.parent} for what a run keeps in memory",
+            f"{path.name.removesuffix('.part')}, {size >> 10} KiB: {failure.strerror}",
+            "in a container: --shm-size=256m; otherwise remove what is left there",
+        ) from None
+
+
 def create_ring(path: Path, fields: Fields, capacity: int) -> None:
-    """Make an empty ring of `capacity` rows. The caller owns the file."""
+    """Make an empty ring of `capacity` rows. The caller owns the file. Raises as `reserve` does."""
     row_bytes = row_dtype(fields).itemsize
     text = fields_text(fields).encode("ascii")
     if _HEADER.size + len(text) > HEADER_BYTES:
@@ -107,7 +124,7 @@ def create_ring(path: Path, fields: Fields, capacity: int) -> None:
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
         file.write(_HEADER.pack(MAGIC, ABI, 0, row_bytes, capacity, 0, 0) + text)
-        file.truncate(HEADER_BYTES + capacity * row_bytes)
+        reserve(file, HEADER_BYTES + capacity * row_bytes, path)
     partial.replace(path)
 
 

@@ -85,13 +85,12 @@ class PartedFile:
         self._file.add(message)
 
     def sync(self) -> None:
-        """Whole chunks are on the disk when this returns."""
+        """All that was added is on the disk, in whole chunks, when this returns."""
+        self._file.sync()
         if self._most_bytes and self._file.written_bytes >= self._most_bytes:
             self._file.close()
             self._number += 1
             self._file = self._open()
-        else:
-            self._file.sync()
 
     def close(self) -> None:
         """Close the newest part; the others are closed already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 import zlib
 from pathlib import Path
 
@@ -17,19 +18,19 @@ _FIRST_ROOM = 1024
 class RingReader:
     """Everything a ring held while somebody called `drain` often enough.
 
-    Keeps the newest `keep` rows (a million ticks are 5.5 hours and 115 MB); `seen` counts all of
-    them, `lost` those that were overwritten or damaged before a `drain` came.
+    Keeps the newest `keep` rows, or every one (a million ticks are 5.5 hours and 108 MB); `seen`
+    counts all of them, `lost` those that were overwritten or damaged before a `drain` came.
     """
 
-    def __init__(self, path: Path, keep: int = 1_000_000) -> None:
+    def __init__(self, path: Path, keep: int | None = None) -> None:
         self._map = _mapped(path)
         self.dtype, self._capacity = geometry(self._map, path)
         self._places = np.frombuffer(self._map, self.dtype, self._capacity, HEADER_BYTES)
         self._latest = latest_of(self._map)
         self._next = 1
         self._doubtful = 0
-        self._keep = keep
-        self._kept: Rows = np.zeros(min(_FIRST_ROOM, keep), self.dtype)
+        self._keep = sys.maxsize if keep is None else keep
+        self._kept: Rows = np.zeros(min(_FIRST_ROOM, self._keep), self.dtype)
         self._count = 0
         self.seen = 0
         self.lost = 0

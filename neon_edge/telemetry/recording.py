@@ -1,15 +1,15 @@
 """A recording on disk: MCAP, which Foxglove and PlotJuggler open, whole up to the last second.
 
-MCAP keeps messages in chunks with a CRC each. Chunks here end about twice a second and are synced
-once a second by whoever calls `sync`, so that a power cut costs no more than that; a file cut short
-reads up to its last whole chunk. Specification: mcap.dev/spec.
+MCAP keeps messages in chunks with a CRC each. Chunks here end by size, and with every `sync`, which
+puts them on the disk: a power cut costs what was added since; a file cut short reads up to its last
+whole chunk. Specification: mcap.dev/spec.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +78,8 @@ class RecordingFile:
                 "the recording cannot be made", str(failure), "name a place that can be written to"
             ) from None
         self._writer = Writer(self._file, chunk_size=chunk_bytes)
+        # The writer ends a chunk by its size; nothing public of it (mcap 1.2 to 1.6) ends one now.
+        self._end_chunk: Callable[[], None] = self._writer._Writer__finalize_chunk
         self._writer.start(profile="", library="neon-edge")
         for name, pairs in metadata.items():
             self._writer.add_metadata(name, dict(pairs))
@@ -111,14 +113,18 @@ class RecordingFile:
         return self._file.tell()
 
     def sync(self) -> None:
-        """Whole chunks are on the disk when this returns."""
+        """All that was added is on the disk, in whole chunks, when this returns."""
+        self._end_chunk()
+        self._flush()
+
+    def _flush(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Write the last chunk and the index, and take the `.part` off the name."""
         self._writer.finish()
-        self.sync()
+        self._flush()
         self._file.close()
         self._partial.rename(self.path)
         directory = os.open(self.path.parent, os.O_RDONLY)

@@ -17,13 +17,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.clock import Clock
 from neon_edge.config import CanBus
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import BusCounters, Tap
-from neon_edge.transport.can_block import CAPACITY, Frames, Incoming, Outgoing
+from neon_edge.transport.can_block import CAPACITY, Frames, Heads, Incoming, Outgoing
 from neon_edge.transport.protocol.socketcan import (
     BUS_OFF,
     ERROR_FLAG,
@@ -44,10 +43,11 @@ _FULL = (errno.ENOBUFS, errno.EAGAIN)
 class Received(NamedTuple):
     """A block of frames, overwritten by the next."""
 
-    words: npt.NDArray[np.uint64] | None
-    """The payloads as numbers, first byte highest, where just the expected frames came."""
+    words: list[int] | None
+    """The payloads as numbers, first byte highest, where just the expected frames came; in the
+    order in which they are expected."""
     frames: Frames
-    """Otherwise the plain ones: classic, standard id, eight bytes."""
+    """Otherwise the plain ones: of a wanted kind, standard id, eight bytes."""
     over: bool
     """Whether the kernel holds no more."""
 
@@ -55,14 +55,24 @@ class Received(NamedTuple):
 class CanSocket:
     """A bound CAN socket, or its Unix twin."""
 
-    def __init__(self, name: str, channel: str, connection: socket.socket, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        channel: str,
+        connection: socket.socket,
+        clock: Clock,
+        *,
+        fd: bool = False,
+    ) -> None:
         self.name = name
+        self.fd = fd
+        """Whether frames on it may be flexible ones."""
         self.counters = BusCounters()
         self.tap: Tap | None = None
         self._channel = channel
         self._socket = connection
         self._clock = clock
-        self._incoming = Incoming()
+        self._incoming = Incoming(fd=fd)
 
     def send(self, frames: Sequence[BusFrame]) -> int:
         """Send in order; stop at the first frame that the queue refuses for 2 ms."""
@@ -105,7 +115,7 @@ class CanSocket:
                 break
             sent += 1
         if self.tap is not None:
-            self.tap(self.name, True, block.frames[:sent].tobytes())
+            self._tell_block(self.tap, block, sent)
         self.counters.frames_sent += sent
         return sent
 
@@ -121,15 +131,17 @@ class CanSocket:
         self.counters.frames_received += len(frames)
         return frames
 
-    def receive_block(self, heads: bytes) -> Received:
+    def receive_block(self, heads: Heads) -> Received:
         """Up to `CAPACITY` frames, most cheaply where they are those of `heads`, and no others."""
         count = self._receive()
         incoming = self._incoming
         self.counters.frames_received += count
         words = incoming.exactly(heads, count)
         if words is not None:
-            if self.tap is not None:
+            if self.tap is not None and not self.fd:
                 self.tap(self.name, False, incoming.classic(count))
+            elif self.fd:
+                self._tell(count)
             return Received(words, incoming.frames[:0], over=True)
         self._tell(count)
         plain = incoming.plain(count)
@@ -137,6 +149,14 @@ class CanSocket:
             # Nothing of these is anyone's state, but the bus may be telling of its errors.
             self._sort(incoming.raw(place), [])
         return Received(None, incoming.frames[:count][plain], over=count < CAPACITY)
+
+    def _tell_block(self, tap: Tap, block: Outgoing, sent: int) -> None:
+        # Flexible frames are told one by one: `Tap` has several at once of classic ones only.
+        if not block.fd:
+            tap(self.name, True, block.frames[:sent].tobytes())
+            return
+        for place in range(sent):
+            tap(self.name, True, block.raw(place))
 
     def _tell(self, count: int) -> None:
         if self.tap is not None:
@@ -206,7 +226,7 @@ def open_can(config: CanBus, clock: Clock) -> CanSocket:
             _how_to_bring_up(config),
         ) from failure
     connection.setblocking(False)
-    return CanSocket(config.name, config.channel, connection, clock)
+    return CanSocket(config.name, config.channel, connection, clock, fd=config.fd)
 
 
 def _how_to_bring_up(config: CanBus) -> str:

@@ -1,19 +1,27 @@
-"""All of a tick's classic CAN frames in one system call each way, from and into numpy arrays.
+"""All of a tick's CAN frames in one system call each way, from and into numpy arrays.
 
 A frame in Python costs more than the kernel's part of sending it; in a block there are no frames in
-Python. The layouts are the kernel's can_frame and mmsghdr (include/uapi/linux/can.h, socket.h).
+Python. The layouts are the kernel's can_frame, canfd_frame and mmsghdr (include/uapi/linux/can.h,
+socket.h).
 """
 
 from __future__ import annotations
 
 import ctypes
 import socket
+import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.transport.protocol.socketcan import CLASSIC
+from neon_edge.transport.protocol.socketcan import (
+    BIT_RATE_SWITCH,
+    CLASSIC,
+    FLEXIBLE,
+    HIGHEST_STANDARD,
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _sendmmsg, _recvmmsg = _libc.sendmmsg, _libc.recvmmsg
@@ -23,11 +31,10 @@ _recvmmsg.argtypes = (*_sendmmsg.argtypes, ctypes.c_void_p)
 CAPACITY = 64
 """Frames taken at once; a fuller queue takes another call."""
 PAYLOAD = 8
-_FRAME = [("id", "u4"), ("length", "u1"), ("pad", "V3"), ("data", ">u8")]
-OUTGOING: np.dtype[np.void] = np.dtype(_FRAME)
-INCOMING: np.dtype[np.void] = np.dtype([*_FRAME, ("rest", "V56")])
-"""A place for either kind of frame; of a flexible one only its head is named."""
-HIGHEST_STANDARD = 0x7FF
+_FRAME = [("id", "u4"), ("length", "u1"), ("flags", "u1"), ("pad", "V2"), ("data", ">u8")]
+NARROW: np.dtype[np.void] = np.dtype(_FRAME)
+WIDE: np.dtype[np.void] = np.dtype([*_FRAME, ("rest", "V56")])
+"""A place for either kind of frame; of a flexible one only the first eight bytes are named."""
 
 Frames = npt.NDArray[np.void]
 
@@ -62,11 +69,16 @@ class _Block:
 
 
 class Outgoing(_Block):
-    """One classic frame of eight bytes for each of `ids`; write `words`, then `send`."""
+    """One frame of eight bytes for each of `ids`; write `words`, then `send`.
 
-    def __init__(self, ids: Sequence[int]) -> None:
-        super().__init__(len(ids), OUTGOING)
+    With `fd` flexible ones at the data rate: without the switch an FD frame gains nothing.
+    """
+
+    def __init__(self, ids: Sequence[int], *, fd: bool = False) -> None:
+        super().__init__(len(ids), WIDE if fd else NARROW)
+        self.fd = fd
         self.frames["id"], self.frames["length"] = ids, PAYLOAD
+        self.frames["flags"] = BIT_RATE_SWITCH if fd else 0
         self.words: npt.NDArray[np.uint64] = self.frames["data"]
         """The payloads as numbers, first byte highest."""
 
@@ -82,23 +94,32 @@ class Outgoing(_Block):
         return bytes(self.frames[place].tobytes())
 
 
-def heads_of(ids: Sequence[int]) -> bytes:
-    """What the first halves of plain frames from `ids` look like, in this order, one message each.
+class Heads(NamedTuple):
+    """What the first halves of plain frames look like, for `Incoming.exactly`."""
 
-    For `Incoming.exactly`.
-    """
-    frames = np.zeros(len(ids), OUTGOING)
+    usual: bytes
+    """Of all senders, in their usual order."""
+    place: dict[int, int]
+    """Of each, as a number, to its sender's place in that order."""
+
+
+def heads_of(ids: Sequence[int]) -> Heads:
+    """The heads of one plain frame from each of `ids`."""
+    frames = np.zeros(len(ids), NARROW)
     frames["id"], frames["length"] = ids, PAYLOAD
-    return _heads(frames).tobytes()
+    heads = _heads(frames)
+    return Heads(heads.tobytes(), {head: place for place, head in enumerate(heads.tolist())})
 
 
 class Incoming(_Block):
-    """Room for `CAPACITY` frames of either kind."""
+    """Room for `CAPACITY` frames of either kind; on a bus with `fd` answers are flexible ones."""
 
-    def __init__(self) -> None:
-        super().__init__(CAPACITY, INCOMING)
+    def __init__(self, *, fd: bool = False) -> None:
+        super().__init__(CAPACITY, WIDE)
+        self._fd = fd
         self._taken: npt.NDArray[np.uint32] = self._messages["taken"]
-        self._classic = np.full(CAPACITY, CLASSIC.size, np.uint32).tobytes()
+        size = FLEXIBLE.size if fd else CLASSIC.size
+        self._sizes = np.full(CAPACITY, size, np.uint32).tobytes()
         self._heads = _heads(self.frames)
         self._words: npt.NDArray[np.uint64] = self.frames["data"]
         self._bytes = self.frames.view(np.uint8).reshape(CAPACITY, -1)
@@ -110,18 +131,34 @@ class Incoming(_Block):
             raise OSError(ctypes.get_errno(), "recvmmsg")
         return count
 
-    def exactly(self, heads: bytes, count: int) -> npt.NDArray[np.uint64] | None:
-        """The payloads as numbers where the first `count` frames are just those, else None."""
-        if self._heads[:count].tobytes() != heads:
+    def exactly(self, heads: Heads, count: int) -> list[int] | None:
+        """The payloads as numbers, in the usual order, where one frame of each sender came.
+
+        None where the first `count` frames are anything else.
+        """
+        if count != len(heads.place) or self._taken[:count].tobytes() != self._sizes[: 4 * count]:
             return None
-        if self._taken[:count].tobytes() != self._classic[: 4 * count]:
+        # Of a flexible frame's flags the kernel and the sender's error state decide some.
+        first = self._heads[:count] & _NO_FLAGS if self._fd else self._heads[:count]
+        words: list[int] = self._words[:count].tolist()
+        if first.tobytes() == heads.usual:
+            return words
+        # On a real bus whoever has the lowest id goes first. In Python: a dictionary's look-ups
+        # cost less than numpy's functions do once a tick.
+        places = [heads.place.get(head, -1) for head in first.tolist()]
+        if -1 in places or len(set(places)) < count:
             return None
-        return self._words[:count]
+        ordered = [0] * count
+        for place, word in zip(places, words, strict=True):
+            ordered[place] = word
+        return ordered
 
     def plain(self, count: int) -> npt.NDArray[np.bool_]:
-        """Which of the first `count` are whole classic data frames of eight bytes, (count,)."""
-        frames = self.frames[:count]
-        plain: npt.NDArray[np.bool_] = self._taken[:count] == CLASSIC.size
+        """Which of the first `count` are whole data frames of eight bytes, (count,)."""
+        frames, taken = self.frames[:count], self._taken[:count]
+        plain: npt.NDArray[np.bool_] = taken == CLASSIC.size
+        if self._fd:
+            plain |= taken == FLEXIBLE.size
         plain &= frames["length"] == PAYLOAD
         plain &= frames["id"] <= HIGHEST_STANDARD
         return plain
@@ -139,3 +176,7 @@ def _heads(frames: Frames) -> npt.NDArray[np.uint64]:
     """Id, length and padding of every frame as one number: a view."""
     size = frames.dtype.itemsize
     return frames.view(np.dtype([("head", "u8"), ("rest", f"V{size - 8}")]))["head"]
+
+
+_NO_FLAGS = np.uint64(int.from_bytes(bytes.fromhex("FFFFFFFF FF 00 0000"), sys.byteorder))
+"""Of a first half: id and length."""

@@ -2,11 +2,12 @@
 
 Rungs: RUN, SCALE and HOLD send the command; DAMP and OFF send what the dialect has for them. After
 OFF, and after a damp that the motor cannot leave by a command alone, only `enable` brings it back.
+So it does a motor that has gone off by itself: from then on it is asked for its state and no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -36,8 +37,14 @@ class Dialect(Protocol):
     """Position, velocity and torque of each motor, as last heard."""
     faults: list[int]
     """0 while a motor is on and well, else the family's code for what it reports."""
+    running: list[bool]
+    """Whether each motor is on, as last heard."""
     resumes_from_damp: bool
     """Whether a command alone ends a damp."""
+    wakes: bool
+    """Whether a command alone switches on a motor that has lost its power."""
+    query: Sequence[BusFrame | None]
+    """What asks one motor alone; None where the tail of `commands` asks all."""
 
     def set_up(self) -> None:
         """Find every motor, compare it with the robot file, arm its watchdog."""
@@ -82,6 +89,8 @@ class Dialect(Protocol):
 class CanChain:
     """The motors of one CAN bus."""
 
+    turns = None
+
     def __init__(
         self,
         bus: Bus,
@@ -101,6 +110,11 @@ class CanChain:
         self._awaited = np.zeros(len(placed), np.bool_)
         self._fresh = [0] * len(placed)
         self._nothing = tuple(self._fresh)
+        self._stopped = np.zeros(len(placed), np.bool_)
+        self._any_stopped = False
+        self._doubtful = np.zeros(len(placed), np.bool_)
+        self._any_doubtful = False
+        self._state: JointState | None = None
         self._enabled = False
 
     def set_up(self) -> None:
@@ -133,17 +147,42 @@ class CanChain:
         self._dialect.enable(self._rows.hold(self._held))
         self._counters.sent[self._axes.index] += 1
         self._counters.faults[self._axes.index] = 0
-        self._awaited[:] = False
+        self._forget()
+        self._stopped[:] = self._doubtful[:] = False
+        self._any_stopped = self._any_doubtful = False
         self._enabled = True
 
     def disable(self) -> None:
         """Torque off, acknowledged by every motor."""
         self._enabled = False
-        self._awaited[:] = False
+        self._forget()
         self._dialect.disable()
+
+    def _forget(self) -> None:
+        """Nobody owes an answer."""
+        self._awaited[:] = False
 
     def read(self, state: JointState) -> None:
         """Take in the frames that have arrived."""
+        self._state = state
+        self._hear(state)
+        if self._any_doubtful:
+            self._doubtful[:] = self._any_doubtful = False
+        if self._enabled and self._dialect.wakes and self._awaited.any():
+            self._ask_the_silent()
+
+    def _ask_the_silent(self) -> None:
+        """A motor that has not answered may be starting again, and our command would wake it.
+
+        So it is asked first, in time for `write`, which commands it only once it has answered.
+        """
+        np.logical_and(self._awaited, ~self._stopped, out=self._doubtful)
+        self._any_doubtful = bool(self._doubtful.any())
+        self._counters.missing[self._axes.span] += self._doubtful
+        questions = [self._dialect.query[k] for k in np.flatnonzero(self._doubtful).tolist()]
+        self._bus.send([frame for frame in questions if frame is not None])
+
+    def _hear(self, state: JointState) -> None:
         now_ns = self._clock.now_ns()
         hear, fresh = self._dialect.hear, self._fresh
         heard = False
@@ -155,6 +194,16 @@ class CanChain:
         if heard:
             self._dialect.decode()
             self._take(state, now_ns)
+        if self._enabled and (self._any_stopped or not all(self._dialect.running)):
+            self._note(k for k, running in enumerate(self._dialect.running) if not running)
+
+    def _note(self, places: Iterable[int]) -> None:
+        """These have gone off by themselves: no goal for them, and a fault, until `enable`."""
+        for place in places:
+            self._stopped[place] = self._any_stopped = True
+        if self._any_stopped:
+            off = self._axes.index[self._stopped]
+            self._counters.faults[off[self._counters.faults[off] == 0]] = UNKNOWN_FAULT
 
     def _take(self, state: JointState, now_ns: int) -> None:
         """All motors that were heard at once: a scalar store costs as much as a whole row."""
@@ -170,8 +219,7 @@ class CanChain:
 
     def write(self, command: JointCommand) -> int:
         """One command a motor. Motors that are off are only asked for their state."""
-        self._counters.missing[self._axes.span] += self._awaited
-        self._awaited[:] = True
+        self._count_missing()
         if command.rung >= Rung.OFF:
             self._enabled = False
             self._bus.send(self._dialect.off())
@@ -181,17 +229,39 @@ class CanChain:
             return 0
         if command.rung >= Rung.DAMP:
             rows = self._rows.fill(command, self._positions)
-            sent = self._bus.send(self._dialect.damp(rows))
+            sent = self._send(self._dialect.damp(rows))
             self._enabled = self._dialect.resumes_from_damp
+            return sent
+        return self._command(command)
+
+    def _count_missing(self) -> None:
+        """Who owes an answer to the last tick; from now on everybody owes one."""
+        if self._any_doubtful and self._state is not None:
+            self._hear(self._state)
+            self._counters.missing[self._axes.span] += self._awaited & ~self._doubtful
+            self._doubtful &= self._awaited
         else:
-            sent = self._command(command)
-        sent = min(sent, len(self._joints))
-        self._counters.sent[self._axes.first(sent)] += 1
-        return sent
+            self._counters.missing[self._axes.span] += self._awaited
+        self._awaited[:] = True
 
     def _command(self, command: JointCommand) -> int:
         rows = self._rows.fill(command, self._positions)
-        return self._bus.send(self._dialect.commands(rows))
+        return self._send(self._dialect.commands(rows))
+
+    def _send(self, frames: Sequence[BusFrame]) -> int:
+        """One command a motor, then what asks; motors that are off, or may be, are only asked."""
+        n = len(self._joints)
+        if not (self._any_stopped or self._any_doubtful):
+            sent = min(self._bus.send(frames), n)
+            self._counters.sent[self._axes.first(sent)] += 1
+            return sent
+        told = np.flatnonzero(~(self._stopped | self._doubtful))
+        asked = [self._dialect.query[k] for k in np.flatnonzero(self._stopped).tolist()]
+        commands = [frames[k] for k in told.tolist()]
+        rest = [frame for frame in (*asked, *frames[n:]) if frame is not None]
+        sent = min(self._bus.send(commands + rest), len(commands))
+        self._counters.sent[self._axes.index[told[:sent]]] += 1
+        return sent
 
     def _positions(self) -> list[float]:
         return [position for position, _, _ in self._dialect.measured]

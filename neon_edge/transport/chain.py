@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from neon_edge.config import Joint
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32, Int64, JointCommand, JointState, Rung, UInt8
+
+if TYPE_CHECKING:
+    from neon_edge.transport.turns import TurnLine
 
 Float64 = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -29,6 +32,8 @@ class JointCounters:
     """Requests that were not answered by the next tick's."""
     faults: UInt8
     """The family's own code for what is wrong with the motor now; 0 for nothing."""
+    told: list[str]
+    """What each motor said of itself at bring-up: model and firmware, where it can."""
 
 
 def joint_counters(joints: int) -> JointCounters:
@@ -38,11 +43,16 @@ def joint_counters(joints: int) -> JointCounters:
         np.zeros(joints, np.int64),
         np.zeros(joints, np.int64),
         np.zeros(joints, np.uint8),
+        [""] * joints,
     )
 
 
 class Chain(Protocol):
     """The motors of one bus. `read` and `write` are for the tick; the rest may wait for replies."""
+
+    @property
+    def turns(self) -> TurnLine[Any] | None:
+        """Where its motors answer one by one: what `write` leaves to be asked, turn by turn."""
 
     def set_up(self) -> None:
         """Find, identify and check every motor, and arm its watchdog.

@@ -16,6 +16,7 @@ from neon_edge.config import Cia402Motor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.identity import identify_cia402
 from neon_edge.transport.protocol import canopen
 from neon_edge.transport.protocol.canopen import Entry, Sdo, State
 from neon_edge.types import BusFrame
@@ -32,6 +33,7 @@ class Cia402Dialect:
     """The CiA 402 drives of one bus."""
 
     resumes_from_damp = False
+    wakes = False
 
     def __init__(
         self, exchange: CanExchange, motors: Sequence[Cia402Motor], rate_hz: float
@@ -49,19 +51,27 @@ class Cia402Dialect:
         self.limits = np.stack([reach, free, free, free, 32767 / np.array(self._thousandths)])
         self.measured = [(0.0, 0.0, 0.0)] * n
         self.faults = [0] * n
+        self.running = [True] * n
+        self.query: Sequence[BusFrame | None] = [None] * n
         self._states = [State.NOT_READY] * n
         self._errors = [0] * n
         self._partly = [(0.0, 0.0)] * n
+        self._preoperational = [canopen.nmt(canopen.PRE_OPERATIONAL, i) for i in self._ids]
         self._sync = [canopen.heartbeat(canopen.HOST), BusFrame(canopen.SYNC, b"")]
 
     def set_up(self) -> None:
         """Every drive is a CiA 402 drive of the stated torque; mode, PDOs and heartbeat set."""
-        self._exchange.bus.send([canopen.nmt(canopen.PRE_OPERATIONAL, i) for i in self._ids])
+        self._exchange.bus.send(self._preoperational)
         for place, kind in enumerate(self._get(Entry.DEVICE_TYPE, 4)):
             self._exchange.compare(place, "device profile", 402, kind & 0xFFFF)
         for place, rated in enumerate(self._get(Entry.RATED_TORQUE, 4)):
             stated = self._motors[place].rated_torque
             self._exchange.compare(place, "rated torque (N·m)", stated, rated / 1e3)
+        identify_cia402(self._exchange, self._motors)
+        self._guard()
+
+    def _guard(self) -> None:
+        """What a drive that lost its power has forgotten, written, read back, and started."""
         for entry, size, value in (
             (Entry.CONTROL, 2, canopen.DISABLE_VOLTAGE),
             (Entry.MODE, 1, canopen.CYCLIC_POSITION),
@@ -125,16 +135,18 @@ class Cia402Dialect:
         return positions
 
     def prepare(self) -> None:
-        """Faults reset; switched on, which is not yet enabled."""
+        """Set up afresh, faults reset; voltage off."""
+        self._exchange.bus.send(self._preoperational)
+        self._guard()
         self._walk(canopen.DISABLE_VOLTAGE, None)
         self._walk(canopen.FAULT_RESET, None)
         self._walk(canopen.DISABLE_VOLTAGE, State.SWITCH_ON_DISABLED)
         self._errors = [0] * len(self._ids)
-        self._walk(canopen.SHUTDOWN, State.READY_TO_SWITCH_ON)
-        self._walk(canopen.SWITCH_ON, State.SWITCHED_ON)
 
     def enable(self, rows: Float64) -> None:
-        """The last step through the states, the target where the drive stands."""
+        """Through the states, the target where the drive stands."""
+        self._walk(canopen.SHUTDOWN, State.READY_TO_SWITCH_ON)
+        self._walk(canopen.SWITCH_ON, State.SWITCHED_ON)
         self._exchange.bus.send(self.commands(rows))
         self._wait_for(State.ENABLED)
 
@@ -181,7 +193,7 @@ class Cia402Dialect:
                 drive.position / self._counts[place],
                 drive.torque / self._thousandths[place],
             )
-            well = state == State.ENABLED
+            self.running[place] = well = state == State.ENABLED
             self.faults[place] = 0 if well else self._errors[place] >> 8 or UNKNOWN_FAULT
         elif base == canopen.SPEED_PDO and len(frame.payload) == 4:
             speed = int.from_bytes(frame.payload, "little", signed=True) / self._counts[place]
@@ -190,6 +202,9 @@ class Cia402Dialect:
             return place
         elif base == canopen.EMERGENCY and len(frame.payload) == 8:
             self._errors[place] = canopen.decode_emergency(frame.payload)
+        elif base == canopen.HEARTBEAT and frame.payload == bytes((canopen.BOOT_UP,)):
+            # It has started again, and is silent until it is set up and started.
+            self.running[place], self.faults[place] = False, UNKNOWN_FAULT
         return -1
 
     def _targets(
@@ -258,7 +273,8 @@ class Cia402Dialect:
 
     def _answer(self, entry: int) -> Callable[[int, BusFrame], Sdo | None]:
         def answer(place: int, frame: BusFrame) -> Sdo | None:
-            if frame.arbitration_id != canopen.FROM_DRIVE + self._ids[place]:
+            sender = canopen.FROM_DRIVE + self._ids[place]
+            if frame.arbitration_id != sender or len(frame.payload) != canopen.SDO_BYTES:
                 return None
             sdo = canopen.split_sdo(frame.payload)
             return sdo if sdo.entry == entry else None

@@ -27,6 +27,7 @@ class DamiaoDialect:
     """The Damiao motors of one bus."""
 
     resumes_from_damp = True
+    wakes = False
 
     def __init__(self, exchange: CanExchange, motors: Sequence[DamiaoMotor]) -> None:
         self._exchange = exchange
@@ -38,15 +39,19 @@ class DamiaoDialect:
         self.limits = self.batch.high
         self.measured = [(0.0, 0.0, 0.0)] * len(motors)
         self.faults = [0] * len(motors)
+        self.running = [True] * len(motors)
         self._heard: dict[int, bytes] = {}
         self._refresh = [BusFrame(damiao.REGISTER_ID, damiao.refresh(i)) for i in self._ids]
+        self.query: Sequence[BusFrame | None] = self._refresh
         self._disable = [BusFrame(i, damiao.DISABLE) for i in self._ids]
 
     def set_up(self) -> None:
-        """Every motor under its ids, in its ranges, in MIT mode, its watchdog set and read back."""
+        """Every motor under its ids and off, in its ranges, in MIT mode, its watchdog set."""
         ids = self._read(Register.MOTOR_ID)
         for place, (motor, found) in enumerate(zip(self.motors, ids, strict=True)):
             self._exchange.compare(place, "motor id", motor.id, found)
+        # What another host left on would have no watchdog, and would stay on.
+        self.disable()
         for register, what, of in (
             (Register.POSITION_MAX, "position range (rad)", 0),
             (Register.VELOCITY_MAX, "velocity range (rad/s)", 1),
@@ -54,6 +59,10 @@ class DamiaoDialect:
         ):
             for place, value in enumerate(self._read(register)):
                 self._exchange.compare(place, what, self._ranges[place][of], value)
+        self._guard()
+
+    def _guard(self) -> None:
+        """What a motor that lost its power has forgotten, written and read back."""
         self._write(Register.MODE, [damiao.MIT_MODE] * len(self.motors))
         counts = [motor.watchdog_ms * damiao.WATCHDOG_PER_MS for motor in self.motors]
         self._write(Register.TIMEOUT, counts)
@@ -62,7 +71,7 @@ class DamiaoDialect:
         """Enable with no gains and no torque, then say nothing."""
         longest_ms = max(motor.watchdog_ms for motor in self.motors)
         if longest_ms:
-            self.prepare()
+            self._clear()
             self._tell(damiao.ENABLE)
             self._feedback([BusFrame(i, f) for i, f in self._limp()], tries=1)
         return longest_ms * 1_000_000
@@ -79,15 +88,21 @@ class DamiaoDialect:
                 raise self._exchange.refuses(
                     place, f"{_named(feedback)} after {watched} ms of silence: its watchdog is dead"
                 )
-        self._tell(damiao.DISABLE)
-        self.prepare()
+        self.disable()
+        self._clear()
 
     def positions(self) -> list[float]:
         """Asked for now, without commanding anything."""
         return [feedback.position for feedback in self._feedback(self._refresh)]
 
     def prepare(self) -> None:
-        """Clear latched errors, a tripped watchdog's among them."""
+        """Off, latched errors cleared; mode and watchdog as the robot file says."""
+        self.disable()
+        self._clear()
+        self._guard()
+
+    def _clear(self) -> None:
+        """Latched errors, a tripped watchdog's among them."""
         before = self._feedback(self._refresh)
         if any(f.condition not in (Condition.DISABLED, Condition.ENABLED) for f in before):
             self._tell(damiao.CLEAR_ERROR)
@@ -141,6 +156,7 @@ class DamiaoDialect:
         for place, state, condition in zip(places, states, conditions, strict=True):
             self.measured[place] = state
             well = condition == Condition.ENABLED
+            self.running[place] = well
             self.faults[place] = 0 if well else condition or UNKNOWN_FAULT
         self._heard.clear()
 
@@ -157,6 +173,7 @@ class DamiaoDialect:
             return None
         feedback = damiao.decode_feedback(self._ranges[place], frame.payload)
         self.measured[place] = feedback[2:5]
+        self.running[place] = feedback.condition == Condition.ENABLED
         return feedback
 
     def _read(self, register: Register) -> list[float]:
@@ -173,17 +190,18 @@ class DamiaoDialect:
         return self._exchange.ask([BusFrame(damiao.REGISTER_ID, q) for q in questions], value)
 
     def _write(self, register: Register, values: Sequence[int]) -> None:
-        pairs = zip(self._ids, values, strict=True)
-        self._exchange.bus.send(
-            [
-                BusFrame(damiao.REGISTER_ID, damiao.write_register(i, register, value))
-                for i, value in pairs
-            ]
-        )
-        self._exchange.settle(len(values))
-        for place, found in enumerate(self._read(register)):
-            what = f"register {register.name.lower()}"
-            self._exchange.compare(place, what, values[place], found)
+        """Set and read back; again where a frame was lost on the way."""
+        wrong, found = list(range(len(values))), list[float]()
+        for _ in range(TRIES):
+            frames = [damiao.write_register(self._ids[k], register, values[k]) for k in wrong]
+            self._exchange.bus.send([BusFrame(damiao.REGISTER_ID, frame) for frame in frames])
+            self._exchange.settle(len(frames))
+            found = self._read(register)
+            wrong = [k for k, value in enumerate(found) if value != values[k]]
+            if not wrong:
+                return
+        what = f"register {register.name.lower()}"
+        self._exchange.compare(wrong[0], what, values[wrong[0]], found[wrong[0]])
 
 
 def _named(feedback: Feedback) -> str:

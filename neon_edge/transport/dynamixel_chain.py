@@ -23,18 +23,25 @@ from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol.dynamixel import Instruction, Packet, Reading
 from neon_edge.transport.protocol.dynamixel_stream import StreamParser
+from neon_edge.transport.rounds import Look, Rounds
+from neon_edge.transport.turns import SLACK_NS, line_ns
 from neon_edge.types import BusFrame, JointCommand, JointState, Rung
 
 TRIPPED = 0xFF
 """Fault: we were silent for so long that the servo's watchdog must be taken as tripped."""
 TRIP_SHARE = 0.9
 """Of the watchdog's time; servos count it in their own 20 ms steps."""
+QUESTION_BYTES = 14
+ANSWER_BYTES = 11 + table.HARDWARE_ERROR + 1 - table.TORQUE_ENABLE
+"""Of the longer of the questions that are asked in rounds."""
 TEST_SHARE = 1.6
 """How much longer than its watchdog's time a servo is left alone to see it trip."""
 
 
 class DynamixelChain:
     """The Dynamixel servos of one serial line."""
+
+    turns = None
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class DynamixelChain:
         motors: Sequence[DynamixelMotor],
         counters: JointCounters,
         clock: Clock,
+        baud: int,
         *,
         fast: bool,
     ) -> None:
@@ -51,7 +59,7 @@ class DynamixelChain:
         self._counters = counters
         self._servos = [Servo(p.joint, motor) for p, motor in zip(placed, motors, strict=True)]
         self._parser = StreamParser()
-        self._setup = DynamixelSetup(bus, self._parser, clock)
+        self._setup = DynamixelSetup(bus, self._parser, clock, fast=fast)
         self._axes = Axes(placed)
         self._ids = [servo.motor.id for servo in self._servos]
         self._place = {servo: k for k, servo in enumerate(self._ids)}
@@ -63,8 +71,11 @@ class DynamixelChain:
         self._torque_off = dynamixel.sync_write(
             table.TORQUE_ENABLE, 1, [(servo, b"\0") for servo in self._ids]
         )
-        self._goals = struct.Struct("<HH" + "Bi" * len(placed))
-        self._fields = [table.GOAL_POSITION, 4, *(x for i in self._ids for x in (i, 0))]
+        self._on = list(range(len(placed)))
+        self._address_goals()
+        turn_ns = line_ns(QUESTION_BYTES + ANSWER_BYTES, baud) + SLACK_NS
+        self._rounds = Rounds(bus, clock, _looks(self._servos), turn_ns)
+        self._packets: list[Packet] = []
         watchdogs = [s.motor.watchdog_ms for s in self._servos if s.motor.watchdog_ms]
         self._silence_ns = int(min(watchdogs) * 1e6 * TRIP_SHARE) if watchdogs else None
         self._written_ns = 0
@@ -72,8 +83,8 @@ class DynamixelChain:
 
     def set_up(self) -> None:
         """Find every servo, compare it with the robot file, arm its watchdog."""
-        for servo in self._servos:
-            self._setup.identify(servo)
+        for place, servo in zip(self._axes.places, self._servos, strict=True):
+            self._counters.told[place] = self._setup.identify(servo)
             self._setup.bound_effort(servo)
             self._setup.arm_watchdog(servo)
 
@@ -105,12 +116,16 @@ class DynamixelChain:
         return self._axes.joint_positions((np.array(counts) - turns / 2) * (math.tau / turns))
 
     def prepare(self) -> None:
-        """Clear the watchdogs, tripped or not."""
+        """Clear the watchdogs, tripped or not; bound the torque, which a restart forgets."""
         for servo in self._servos:
             self._setup.put(servo, table.BUS_WATCHDOG, 0, 1)
+            self._setup.bound_effort(servo)
 
     def enable(self) -> None:
         """Goal to the pose just measured, then torque on: a servo moves to whatever goal it has."""
+        self._on = list(range(len(self._servos)))
+        self._address_goals()
+        self._packets.clear()
         pose = self._axes.sign * self.measure() + self._axes.offset
         counts = table.counts_from_positions(pose, self._turns).tolist()
         self._bus.send([BusFrame(0, self._goal_packet(counts))])
@@ -121,6 +136,7 @@ class DynamixelChain:
         self._switch(table.BUS_WATCHDOG, [bytes((step,)) for step in steps])
         self._awaited[:] = False
         self._counters.faults[self._axes.index] = 0
+        self._rounds.forget()
         self._written_ns = self._clock.now_ns()
         self._enabled = True
 
@@ -153,13 +169,31 @@ class DynamixelChain:
     def read(self, state: JointState) -> None:
         """Take in the answers that have arrived."""
         now_ns = self._clock.now_ns()
-        packets: list[Packet] = []
-        for frame in self._bus.receive_ready():
-            packets += self._parser.feed(frame.payload)
-        for packet in packets + self._parser.settle():
+        self._pump(self._bus.receive_ready())
+        packets, self._packets = self._packets + self._parser.settle(), []
+        for packet in packets:
             for reading in self._readings(packet):
-                self._take(reading, state, now_ns)
+                look = self._rounds.answer(reading.servo, reading.values)
+                if look is None:
+                    self._take(reading, state, now_ns)
+                elif self._rounds.lost(look, reading.values):
+                    self._stop(look)
         self._bus.counters.crc_errors = self._parser.crc_errors
+        # Whoever is late may be on the line still.
+        if self._enabled and not self._awaited.any():
+            self._rounds.ask()
+
+    def _pump(self, frames: Sequence[BusFrame]) -> None:
+        for frame in frames:
+            self._packets += self._parser.feed(frame.payload)
+
+    def _stop(self, look: Look) -> None:
+        """No goal for it, and a fault, until `enable`."""
+        if self._enabled and look.place in self._on:
+            self._on.remove(look.place)
+            self._address_goals()
+        if self._enabled:
+            self._counters.faults[self._axes.places[look.place]] = look.fault
 
     def _readings(self, packet: Packet) -> list[Reading]:
         if packet.instruction != Instruction.STATUS:
@@ -177,7 +211,9 @@ class DynamixelChain:
         if place is None or len(reading.values) != table.PRESENT_BYTES:
             return
         joint = self._axes.places[place]
-        self._counters.faults[joint] |= reading.error & dynamixel.ALERT
+        if reading.error & dynamixel.ALERT:
+            self._counters.faults[joint] |= dynamixel.ALERT
+            self._rounds.suspect(place)
         if reading.error & ~dynamixel.ALERT:
             return
         current, velocity, count = table.decode_present(reading.values)
@@ -194,7 +230,10 @@ class DynamixelChain:
     def write(self, command: JointCommand) -> int:
         """Goals and a request for states. Servos that are off are only asked, and kept off."""
         self._counters.missing[self._axes.index] += self._awaited
+        self._rounds.doubt(self._awaited)
         self._awaited[:] = True
+        while not self._packets and self._clock.now_ns() < self._rounds.quiet_ns:
+            self._pump(self._bus.receive_until(self._rounds.quiet_ns))
         self._notice_silence()
         if command.rung >= Rung.DAMP:
             self._enabled = False
@@ -204,8 +243,10 @@ class DynamixelChain:
             return 0
         positions = self._axes.motor_positions(command.position)
         counts = table.counts_from_positions(positions, self._turns).tolist()
+        if len(self._on) < len(counts):
+            counts = [counts[place] for place in self._on]
         self._bus.send([BusFrame(0, self._goal_packet(counts) + self._request)])
-        self._counters.sent[self._axes.index] += 1
+        self._counters.sent[self._goal_index] += 1
         return len(counts)
 
     def _notice_silence(self) -> None:
@@ -217,8 +258,31 @@ class DynamixelChain:
             self._enabled = False
             self._counters.faults[self._axes.index] = TRIPPED
 
+    def _address_goals(self) -> None:
+        """To the servos that are on."""
+        self._goals = struct.Struct("<HH" + "Bi" * len(self._on))
+        ids = [self._ids[place] for place in self._on]
+        self._fields = [table.GOAL_POSITION, 4, *(x for i in ids for x in (i, 0))]
+        self._goal_index = self._axes.index[self._on]
+
     def _goal_packet(self, counts: Sequence[int]) -> bytes:
         self._fields[3::2] = counts
         return dynamixel.encode(
             dynamixel.BROADCAST, Instruction.SYNC_WRITE, self._goals.pack(*self._fields)
         )
+
+
+def _looks(servos: Sequence[Servo]) -> list[Look]:
+    """Torque enable of every servo, and its watchdog. Their answers differ in length."""
+    span = table.HARDWARE_ERROR + 1 - table.TORQUE_ENABLE
+    looks = []
+    for place, servo in enumerate(servos):
+        motor = servo.motor
+        question = dynamixel.read(motor.id, table.TORQUE_ENABLE, span)
+        looks.append(Look(place, motor.id, question, span, ((0, b"\1"),)))
+    for place, servo in enumerate(servos):
+        motor = servo.motor
+        steps = bytes((table.watchdog_register(motor.watchdog_ms),))
+        question = dynamixel.read(motor.id, table.BUS_WATCHDOG, 1)
+        looks.append(Look(place, motor.id, question, 1, ((0, steps),), TRIPPED))
+    return looks

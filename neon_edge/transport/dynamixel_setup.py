@@ -11,6 +11,7 @@ from neon_edge.clock import Clock
 from neon_edge.config import DynamixelMotor, Joint
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import Bus
+from neon_edge.transport.identity import check_firmware
 from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
 from neon_edge.transport.protocol.dynamixel import Instruction, Reading
@@ -60,19 +61,28 @@ class Servo(NamedTuple):
 class DynamixelSetup:
     """Questions to one servo at a time, waiting for the answer."""
 
-    def __init__(self, bus: Bus, parser: StreamParser, clock: Clock) -> None:
+    def __init__(self, bus: Bus, parser: StreamParser, clock: Clock, *, fast: bool = False) -> None:
         self._bus = bus
+        self._fast = fast
         self._parser = parser
         self._clock = clock
 
-    def identify(self, servo: Servo) -> None:
+    def identify(self, servo: Servo) -> str:
         """Compare a servo with the robot file, make it answer at once, and set its mode.
+
+        Gives what it says of itself.
 
         Takes its torque off: the control table's first part can be written only so.
         """
         answer = self._ask(servo, dynamixel.ping(servo.motor.id), PING_BYTES)
-        model = struct.unpack_from("<H", answer)[0]
+        model, firmware = struct.unpack("<HB", answer)
         self._compare(servo, "model number", servo.motor.model, model)
+        self._check_firmware(servo, firmware)
+        for what, address, width, stated in (
+            ("drive mode (10)", table.DRIVE_MODE, 1, servo.motor.drive_mode),
+            ("homing offset (20)", table.HOMING_OFFSET, 4, servo.motor.homing_offset & 0xFFFFFFFF),
+        ):
+            self._compare(servo, what, stated, self.get(servo, address, width))
         # A servo that does not confirm writes could refuse them in silence. Whether it answers
         # this one depends on how it stood; the next question waits out a late answer.
         self._send(dynamixel.write(servo.motor.id, table.STATUS_RETURN, b"\x02"))
@@ -88,6 +98,21 @@ class DynamixelSetup:
                 self.put(servo, address, wanted, 1)
         self._check_travel(servo)
         self._check_effort(servo)
+        return f"model {model}, firmware {firmware}"
+
+    def _check_firmware(self, servo: Servo, found: int) -> None:
+        check_firmware(servo.joint, self._bus.name, servo.motor.firmware, str(found))
+        for needs, first, key in (
+            (servo.motor.watchdog_ms > 0, table.WATCHDOG_FIRMWARE, "watchdog_ms = 0"),
+            (self._fast, table.FAST_SYNC_FIRMWARE, "fast_sync_read = false"),
+        ):
+            if needs and found < first:
+                raise ConfigWrong(
+                    f"joint {servo.joint.name!r}: its servo's firmware is too old",
+                    f"servo {servo.motor.id} on bus {self._bus.name!r} says {found}, the robot "
+                    f"file needs {first} or later",
+                    f"update it with Dynamixel Wizard, or set {key}",
+                )
 
     def bound_effort(self, servo: Servo) -> None:
         """Set the goal current or PWM that gives the joint's effort, and read it back."""

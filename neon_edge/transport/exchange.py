@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -22,10 +23,18 @@ RELATIVE = 1e-4
 class CanExchange:
     """A bus and the joints on it. Places are the joints' in that list."""
 
-    def __init__(self, bus: Bus, joints: Sequence[Joint], clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        joints: Sequence[Joint],
+        clock: Clock,
+        note: Callable[[int, str], None] = lambda place, words: None,
+    ) -> None:
         self.bus = bus
         self.joints = joints
         self.clock = clock
+        self.note = note
+        """Told what the motor at a place says of itself."""
 
     def ask(
         self,
@@ -61,11 +70,15 @@ class CanExchange:
         answers: dict[int, Answer],
     ) -> None:
         for place in range(len(self.joints)):
-            if place not in answers:
+            if place in answers:
+                continue
+            answer = None
+            # What cannot be decoded is nobody's answer.
+            with contextlib.suppress(ValueError):
                 answer = understand(place, frame)
-                if answer is not None:
-                    answers[place] = answer
-                    return
+            if answer is not None:
+                answers[place] = answer
+                return
 
     def settle(self, frames: int) -> None:
         """Let the answers to as many frames go by: the echo of a write is no proof."""

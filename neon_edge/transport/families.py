@@ -42,9 +42,13 @@ def make_chain(
     if isinstance(config, SerialBus):
         return _serial_chain(config, bus, placed, counters, clock, rate_hz)
     wire = FlexibleBus(bus) if config.fd else bus
-    exchange = CanExchange(wire, [p.joint for p in placed], clock)
+
+    def note(place: int, words: str) -> None:
+        counters.told[placed[place].place] = words
+
+    exchange = CanExchange(wire, [p.joint for p in placed], clock, note)
     dialect = _dialect(config, exchange, placed, rate_hz)
-    return _block_chain(wire, placed, counters, clock, dialect) or CanChain(
+    return _block_chain(bus, placed, counters, clock, dialect) or CanChain(
         wire, placed, counters, clock, dialect
     )
 
@@ -77,12 +81,12 @@ def _serial_chain(
 
             motors = _all(DynamixelMotor, config, placed)
             fast = config.fast_sync_read
-            return DynamixelChain(bus, placed, motors, counters, clock, fast=fast)
+            return DynamixelChain(bus, placed, motors, counters, clock, config.baud, fast=fast)
         case FeetechMotor():
             from neon_edge.transport.feetech_chain import FeetechChain
 
             servos = _all(FeetechMotor, config, placed)
-            return FeetechChain(bus, placed, servos, counters, clock, config.baud, rate_hz)
+            return FeetechChain(bus, placed, servos, counters, clock, config.baud)
         case UnitreeMotor():
             from neon_edge.transport.unitree_chain import UnitreeChain
 

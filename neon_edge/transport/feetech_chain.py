@@ -17,10 +17,15 @@ from neon_edge.config import FeetechMotor
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import Bus
 from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
+from neon_edge.transport.identity import check_firmware
 from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import Packet, Stream
-from neon_edge.transport.turns import TurnLine, line_ns
+from neon_edge.transport.rounds import LIMP, Look, Rounds
+from neon_edge.transport.turns import SLACK_NS, TurnLine, line_ns
 from neon_edge.types import BusFrame, JointCommand, JointState, Rung
+
+GUARDED_BYTES = feetech.TORQUE_LIMIT + 2 - feetech.TORQUE_ENABLE
+"""From torque enable to the torque limit."""
 
 
 class FeetechChain:
@@ -34,10 +39,9 @@ class FeetechChain:
         counters: JointCounters,
         clock: Clock,
         baud: int,
-        rate_hz: float,
     ) -> None:
-        turn_ns = line_ns(8 + feetech.PRESENT_BYTES + 6, baud)
-        self._line = TurnLine(bus, Stream(), clock, turn_ns, rate_hz)
+        turn_ns = line_ns(8 + 6 + max(feetech.PRESENT_BYTES, GUARDED_BYTES), baud)
+        self._line = TurnLine(bus, Stream(), clock, turn_ns)
         self._placed = placed
         self._motors = motors
         self._counters = counters
@@ -56,7 +60,25 @@ class FeetechChain:
         self._request = feetech.sync_read(feetech.PRESENT, feetech.PRESENT_BYTES, self._ids)
         self._each = [feetech.read(i, feetech.PRESENT, feetech.PRESENT_BYTES) for i in self._ids]
         self._torque_off = self._switch(b"\0")
+        self._on = list(range(len(placed)))
+        looks = [self._look(k) for k in self._on]
+        self._rounds = Rounds(bus, clock, looks, turn_ns + SLACK_NS)
         self._enabled = False
+
+    @property
+    def turns(self) -> TurnLine[Packet]:
+        """SCS servos', one by one; STS servos leave none."""
+        return self._line
+
+    def _look(self, place: int) -> Look:
+        """Torque enable, and where there is one the torque limit."""
+        motor, length, wanted = self._motors[place], 1, [(0, b"\1")]
+        if motor.series == "sts":
+            limit = feetech.pack_word(self._torque_share(place), self._order)
+            length = GUARDED_BYTES
+            wanted.append((feetech.TORQUE_LIMIT - feetech.TORQUE_ENABLE, limit))
+        question = feetech.read(motor.id, feetech.TORQUE_ENABLE, length)
+        return Look(place, motor.id, question, length, tuple(wanted))
 
     def _switch(self, value: bytes) -> bytes:
         return feetech.sync_write(feetech.TORQUE_ENABLE, 1, [(i, value) for i in self._ids])
@@ -69,6 +91,7 @@ class FeetechChain:
                 placed, "model number", motor.model, self._get(placed, feetech.MODEL)
             )
             self._put(placed, feetech.TORQUE_ENABLE, b"\0")
+            self._identify(placed, motor)
             # EEPROM wears: write only what differs, and close it again.
             lock = feetech.STS_LOCK if motor.series == "sts" else feetech.SCS_LOCK
             if self._read(placed, feetech.RETURN_DELAY, 1) != b"\0":
@@ -76,11 +99,19 @@ class FeetechChain:
                 self._put(placed, feetech.RETURN_DELAY, b"\0")
             self._put(placed, lock, b"\1")
             self._check_travel(placed, motor)
-            if motor.series == "sts":
-                share = self._torque_share(placed, motor)
-                self._put(placed, feetech.TORQUE_LIMIT, feetech.pack_word(share, self._order))
+        self.prepare()
 
-    def _torque_share(self, placed: Placed, motor: FeetechMotor) -> int:
+    def _identify(self, placed: Placed, motor: FeetechMotor) -> None:
+        firmware = ".".join(map(str, self._read(placed, feetech.FIRMWARE, 2)))
+        check_firmware(placed.joint, self._line.bus.name, motor.firmware, firmware)
+        self._counters.told[placed.place] = f"model {motor.model}, firmware {firmware}"
+        # In wheel mode a goal position is a speed; an SCS servo has no such register.
+        if motor.series == "sts":
+            mode = self._read(placed, feetech.STS_MODE, 1)[0]
+            self._line.compare(placed, "operating mode (33), position control", 0, mode)
+
+    def _torque_share(self, place: int) -> int:
+        placed, motor = self._placed[place], self._motors[place]
         share = math.floor(placed.joint.effort / motor.stall_torque * 1000)
         if share > 1000:
             raise ConfigWrong(
@@ -123,10 +154,15 @@ class FeetechChain:
         return self._axes.joint_positions((np.array(counts) / self._turns - 0.5) * math.tau)
 
     def prepare(self) -> None:
-        """Nothing latches."""
+        """The torque limit, which a restart forgets. Nothing latches."""
+        for place, placed in enumerate(self._placed):
+            if self._motors[place].series == "sts":
+                limit = feetech.pack_word(self._torque_share(place), self._order)
+                self._put(placed, feetech.TORQUE_LIMIT, limit)
 
     def enable(self) -> None:
         """Goal to the pose just measured, then torque on: a servo moves to whatever goal it has."""
+        self._on = list(range(len(self._ids)))
         pose = self._axes.sign * self.measure() + self._axes.offset
         goals = self._goals(pose)
         self._line.bus.send([BusFrame(0, self._goal_packet(goals))])
@@ -138,6 +174,7 @@ class FeetechChain:
             self._confirm(placed, feetech.TORQUE_ENABLE, b"\1")
         self._awaited[:] = False
         self._counters.faults[self._axes.index] = 0
+        self._rounds.forget()
         self._enabled = True
 
     def disable(self) -> None:
@@ -152,14 +189,23 @@ class FeetechChain:
         """Take in the answers that have arrived."""
         for packet, now_ns in self._line.take():
             place = self._place.get(packet.servo)
+            look = self._rounds.answer(packet.servo, packet.body)
+            if look is not None and self._rounds.lost(look, packet.body) and look.place in self._on:
+                self._on.remove(look.place)
             if place is None or len(packet.body) != feetech.PRESENT_BYTES:
                 continue
             joint = self._axes.places[place]
             # The byte is what is wrong with the servo now, not with the question.
-            self._counters.faults[joint] = packet.word if self._enabled else 0
+            if packet.word:
+                self._rounds.suspect(place)
+            wrong = packet.word or (0 if place in self._on else LIMP)
+            self._counters.faults[joint] = wrong if self._enabled else 0
             self._axes.store(state, place, self._at_motor(place, packet), now_ns)
             self._awaited[place] = False
             self._counters.received[joint] += 1
+        # Whoever is late may be on the line still.
+        if self._enabled and not self._awaited.any():
+            self._rounds.ask()
 
     def _at_motor(self, place: int, packet: Packet) -> tuple[float, float, float]:
         motor = self._motors[place]
@@ -171,15 +217,18 @@ class FeetechChain:
     def write(self, command: JointCommand) -> int:
         """Goals and a request for states. Servos that are off are only asked, and kept off."""
         self._counters.missing[self._axes.index] += self._awaited
+        self._rounds.doubt(self._awaited)
         self._awaited[:] = True
         if command.rung >= Rung.DAMP:
             self._enabled = False
         sent = 0
         packet = self._torque_off
         if self._enabled:
-            packet = self._goal_packet(self._goals(self._axes.motor_positions(command.position)))
-            self._counters.sent[self._axes.index] += 1
-            sent = len(self._ids)
+            goals = self._goals(self._axes.motor_positions(command.position))
+            packet = self._goal_packet(goals) if self._on else b""
+            self._counters.sent[self._axes.index[self._on]] += 1
+            sent = len(self._on)
+        self._line.let_pass(self._rounds.quiet_ns)
         if self._order == "little":
             self._line.bus.send([BusFrame(0, packet + self._request)])
         else:
@@ -195,7 +244,8 @@ class FeetechChain:
         return [feetech.pack_word(int(count), self._order) for count in counts]
 
     def _goal_packet(self, goals: Sequence[bytes]) -> bytes:
-        return feetech.sync_write(feetech.GOAL_POSITION, 2, zip(self._ids, goals, strict=True))
+        pairs = [(self._ids[place], goals[place]) for place in self._on]
+        return feetech.sync_write(feetech.GOAL_POSITION, 2, pairs)
 
     def _read(self, placed: Placed, address: int, length: int) -> bytes:
         question = feetech.read(placed.joint.motor.id, address, length)

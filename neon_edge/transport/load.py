@@ -27,6 +27,7 @@ from neon_edge.config import (
     UnitreeMotor,
 )
 from neon_edge.errors import ConfigWrong
+from neon_edge.transport.turns import TURNS_SHARE
 
 LIMIT = 0.7
 """Above this a bus has no room for a retransmission, or for a tick that comes late."""
@@ -34,6 +35,8 @@ FD_DATA_RATE = 5_000_000
 ANSWER_S = 20e-6
 """A servo's pause before its answer, its return delay at 0."""
 UNITREE_ANSWER_S = 100e-6
+DYNAMIXEL_LOOK, STS_LOOK, SCS_LOOK = 14 + 18, 8 + 16, 8 + 7
+"""Bytes of the question a tick that goes round the servos, and of its answer (`rounds.py`)."""
 
 
 class BusLoad(NamedTuple):
@@ -73,16 +76,16 @@ def tick_s(bus: Bus, joints: Sequence[Joint]) -> float:
 def _line_s(bus: SerialBus, joints: Sequence[Joint]) -> float:
     """Bytes of goals, of the question and of the answers, and the pauses before those."""
     motor, n = joints[0].motor, len(joints)
-    pauses_s = n * ANSWER_S
+    pauses_s = (n + 1) * ANSWER_S
     match motor:
         case DynamixelMotor() if bus.fast_sync_read:
-            count, pauses_s = (14 + 5 * n) + (14 + n) + (8 + 14 * n), ANSWER_S
+            count, pauses_s = (14 + 5 * n) + (14 + n) + (8 + 14 * n) + DYNAMIXEL_LOOK, 2 * ANSWER_S
         case DynamixelMotor():
-            count = (14 + 5 * n) + (14 + n) + 21 * n
+            count = (14 + 5 * n) + (14 + n) + 21 * n + DYNAMIXEL_LOOK
         case FeetechMotor(series="scs"):
-            count = (8 + 3 * n) + 8 * n + 12 * n
+            count = (8 + 3 * n) + 8 * n + 12 * n + SCS_LOOK
         case FeetechMotor():
-            count = (8 + 3 * n) + (8 + n) + 12 * n
+            count = (8 + 3 * n) + (8 + n) + 12 * n + STS_LOOK
         case UnitreeMotor():
             count, pauses_s = (17 + 16) * n, n * UNITREE_ANSWER_S
         case _:
@@ -125,13 +128,22 @@ def unasked_share(bus: Bus, joints: Sequence[Joint]) -> float:
     return axes * can_bits(8) * 110 / bus.bit_rate if isinstance(bus, CanBus) else 0.0
 
 
+def _limit(joints: Sequence[Joint]) -> float:
+    """Motors that are asked one by one have no more of a tick than it waits for them."""
+    motor = joints[0].motor if joints else None
+    in_turn = isinstance(motor, UnitreeMotor) or (
+        isinstance(motor, FeetechMotor) and motor.series == "scs"
+    )
+    return TURNS_SHARE if in_turn else LIMIT
+
+
 def bus_loads(robot: RobotConfig) -> list[BusLoad]:
     """Every bus of a robot file, in its order."""
     loads = []
     for bus in robot.buses:
         joints = [joint for joint in robot.joints if joint.bus == bus.name]
         each_s, unasked = tick_s(bus, joints), unasked_share(bus, joints)
-        rate_max_hz = (LIMIT - unasked) / each_s if each_s else math.inf
+        rate_max_hz = (_limit(joints) - unasked) / each_s if each_s else math.inf
         loads.append(BusLoad(bus.name, each_s, each_s * robot.rate_hz + unasked, rate_max_hz))
     return loads
 
@@ -139,10 +151,11 @@ def bus_loads(robot: RobotConfig) -> list[BusLoad]:
 def check_load(robot: RobotConfig) -> None:
     """Raises `ConfigWrong` for the first bus that cannot carry its joints, naming what would."""
     for bus, load in zip(robot.buses, bus_loads(robot), strict=True):
-        if load.share > LIMIT:
+        limit = _limit([joint for joint in robot.joints if joint.bus == bus.name])
+        if load.share > limit:
             raise ConfigWrong(
                 f"bus {bus.name!r} cannot carry its joints at {robot.rate_hz:g} Hz",
-                f"worst case {load.share:.0%} of the wire, at most {LIMIT:.0%} is safe",
+                f"worst case {load.share:.0%} of the wire, at most {limit:.0%} is safe",
                 f"any of: {'; '.join(_what_would_fit(robot, bus, load))}",
             )
 
@@ -152,7 +165,7 @@ def _what_would_fit(robot: RobotConfig, bus: Bus, load: BusLoad) -> list[str]:
     joints = [joint for joint in robot.joints if joint.bus == bus.name]
     for buses in range(2, len(joints) + 1):
         part = joints[: math.ceil(len(joints) / buses)]
-        if tick_s(bus, part) * robot.rate_hz + unasked_share(bus, part) <= LIMIT:
+        if tick_s(bus, part) * robot.rate_hz + unasked_share(bus, part) <= _limit(part):
             ways.append(f"the joints over {buses} such buses")
             break
     faster = (
@@ -160,7 +173,7 @@ def _what_would_fit(robot: RobotConfig, bus: Bus, load: BusLoad) -> list[str]:
         if isinstance(bus, CanBus)
         else msgspec.structs.replace(bus, baud=4_000_000)
     )
-    if faster != bus and tick_s(faster, joints) * robot.rate_hz <= LIMIT:
+    if faster != bus and tick_s(faster, joints) * robot.rate_hz <= _limit(joints):
         ways.append(
             "fd = true, where the motors know CAN FD"
             if bus.__struct_config__.tag == "can"

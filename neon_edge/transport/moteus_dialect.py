@@ -16,12 +16,14 @@ from neon_edge.config import MoteusMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import TRIES, CanExchange
+from neon_edge.transport.identity import identify_moteus
 from neon_edge.transport.protocol import moteus
 from neon_edge.transport.protocol.moteus import Mode, Parsed, Register
 from neon_edge.types import BusFrame
 
 CONSOLE_TRIES = 20
 MEASURABLE = 1e9
+HIGHEST_MODE = 0xFF
 _STATE = (Register.POSITION, Register.VELOCITY, Register.TORQUE)
 
 
@@ -29,6 +31,7 @@ class MoteusDialect:
     """The moteus controllers of one CAN FD bus."""
 
     resumes_from_damp = True
+    wakes = True
 
     def __init__(self, exchange: CanExchange, motors: Sequence[MoteusMotor]) -> None:
         self._exchange = exchange
@@ -50,12 +53,15 @@ class MoteusDialect:
         self._efforts = [joint.effort for joint in exchange.joints]
         self.measured = [(0.0, 0.0, 0.0)] * n
         self.faults = [0] * n
+        self.running = [True] * n
         self._query = [moteus.query(i) for i in self._ids]
+        self.query: Sequence[BusFrame | None] = self._query
         self._stop = [moteus.set_mode(i, Mode.STOPPED) for i in self._ids]
 
     def set_up(self) -> None:
         """Every controller answers, stopped, with the gains that the robot file says."""
         self.disable()
+        identify_moteus(self._exchange, self._motors)
         for place, motor in enumerate(self._motors):
             for key, stated in (("kp", motor.kp_max), ("kd", motor.kd_max)):
                 found = self._configured(place, f"servo.pid_position.{key}") / math.tau
@@ -140,11 +146,8 @@ class MoteusDialect:
         place = self._place.get(frame.arbitration_id, -1)
         if place < 0 or frame.remote:
             return -1
-        try:
-            parsed = moteus.parse(frame.payload)
-        except ValueError:
-            return -1
-        return place if self._take(place, parsed) else -1
+        parsed = _parsed(frame)
+        return place if parsed is not None and self._take(place, parsed) else -1
 
     def _take(self, place: int, parsed: Parsed) -> bool:
         values = parsed.values
@@ -154,9 +157,12 @@ class MoteusDialect:
         # NaN: the controller itself does not know. Anything huge is no measurement either.
         if not all(abs(value) <= MEASURABLE for value in (turns, speed, torque)):
             return False
+        if not 0 <= values[Register.MODE] <= HIGHEST_MODE:
+            return False
         self.measured[place] = (turns * math.tau, speed * math.tau, torque)
         mode = int(values[Register.MODE])
-        self.faults[place] = 0 if mode == Mode.POSITION else mode or UNKNOWN_FAULT
+        self.running[place] = mode == Mode.POSITION
+        self.faults[place] = 0 if self.running[place] else mode or UNKNOWN_FAULT
         return True
 
     def _states(self, frames: Sequence[BusFrame], tries: int = TRIES) -> list[Parsed]:
@@ -165,8 +171,8 @@ class MoteusDialect:
         def state(place: int, frame: BusFrame) -> Parsed | None:
             if frame.arbitration_id != self._ids[place] << 8:
                 return None
-            parsed = moteus.parse(frame.payload)
-            return parsed if self._take(place, parsed) else None
+            parsed = _parsed(frame)
+            return parsed if parsed is not None and self._take(place, parsed) else None
 
         return self._exchange.ask(frames, state, tries)
 
@@ -179,7 +185,8 @@ class MoteusDialect:
         def piece(_: int, frame: BusFrame) -> bytes | None:
             if frame.arbitration_id != motor << 8:
                 return None
-            return moteus.parse(frame.payload).console
+            parsed = _parsed(frame)
+            return None if parsed is None else parsed.console
 
         for _ in range(CONSOLE_TRIES):
             heard += exchange.ask([moteus.ask_console(motor)], piece)[0]
@@ -189,6 +196,14 @@ class MoteusDialect:
             return float(heard)
         except ValueError:
             raise exchange.refuses(place, f"{bytes(heard)!r} for {key}") from None
+
+
+def _parsed(frame: BusFrame) -> Parsed | None:
+    """None for what is cut short, or is the controller's complaint about an earlier frame."""
+    try:
+        return moteus.parse(frame.payload)
+    except ValueError:
+        return None
 
 
 def _named(parsed: Parsed) -> str:

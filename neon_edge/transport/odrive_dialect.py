@@ -18,6 +18,7 @@ from neon_edge.errors import ConfigWrong
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
 from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import CanExchange
+from neon_edge.transport.identity import identify_odrives
 from neon_edge.transport.protocol import odrive
 from neon_edge.transport.protocol.odrive import Command
 from neon_edge.types import BusFrame
@@ -32,6 +33,7 @@ class OdriveDialect:
     """The ODrive axes of one bus."""
 
     resumes_from_damp = False
+    wakes = False
 
     def __init__(self, exchange: CanExchange, motors: Sequence[OdriveMotor]) -> None:
         self._exchange = exchange
@@ -52,6 +54,8 @@ class OdriveDialect:
         )
         self.measured = [(0.0, 0.0, 0.0)] * len(motors)
         self.faults = [0] * len(motors)
+        self.running = [True] * len(motors)
+        self.query: Sequence[BusFrame | None] = [None] * len(motors)
         self._torques = [0.0] * len(motors)
         self._questions = [
             odrive.ask(i, command)
@@ -63,20 +67,19 @@ class OdriveDialect:
     def set_up(self) -> None:
         """Every node answers; idle; the robot file's gains and limits set."""
         self._heartbeats()
-        # A watchdog that tripped before keeps the axis from ever closing its loop. Clearing what it
-        # left gives no torque: that takes `enable`, and a person.
-        self.prepare()
-        self.disable()
-        for place, joint in enumerate(self._exchange.joints):
+        identify_odrives(self._exchange, self._motors)
+        for joint in self._exchange.joints:
             if joint.kp and not joint.kd:
                 raise ConfigWrong(
                     f"joint {joint.name!r}: an ODrive needs kd where there is kp",
                     f"kp {joint.kp:g}, kd {joint.kd:g}",
                     "its position loop acts through its velocity loop: give the joint a kd",
                 )
-            self._set_gains(place, joint.kp, joint.kd, joint.velocity)
+        # A watchdog that tripped before keeps the axis from ever closing its loop. Clearing what it
+        # left gives no torque: that takes `enable`, and a person.
+        self.prepare()
 
-    def _set_gains(self, place: int, kp: float, kd: float, velocity: float) -> None:
+    def _set_gains(self, place: int, kp: float, kd: float) -> None:
         node, gear = self._ids[place], self._gears[place]
         # N·m at the joint a rad/s there is N·m / gear at the rotor a gear · rad/s.
         velocity_gain = kd / gear / gear * math.tau
@@ -107,7 +110,7 @@ class OdriveDialect:
                     f"state {state}, errors {error:#x} after {watched} ms of silence: "
                     "its watchdog is not enabled (axis0.config.enable_watchdog)",
                 )
-        self.prepare()
+        self._clear()
 
     def positions(self) -> list[float]:
         """Asked for now."""
@@ -120,7 +123,13 @@ class OdriveDialect:
         return self.measured[place][0] if self.hear(frame) == place else None
 
     def prepare(self) -> None:
-        """Idle, errors cleared."""
+        """Idle, errors cleared; the robot file's gains, which nobody can read back."""
+        self._clear()
+        self.disable()
+        for place, joint in enumerate(self._exchange.joints):
+            self._set_gains(place, joint.kp, joint.kd)
+
+    def _clear(self) -> None:
         self._exchange.bus.send(self._idle)
         self._exchange.bus.send([odrive.frame(i, Command.CLEAR_ERRORS, b"\0") for i in self._ids])
         self._heartbeats()
@@ -183,7 +192,8 @@ class OdriveDialect:
             self._torques[place] = odrive.decode_floats(payload)[1]
         elif command == Command.HEARTBEAT:
             error, state = odrive.decode_heartbeat(payload)
-            well = not error and state == odrive.CLOSED_LOOP
+            self.running[place] = state == odrive.CLOSED_LOOP
+            well = not error and self.running[place]
             self.faults[place] = 0 if well else error.bit_length() or UNKNOWN_FAULT
         return -1
 
@@ -211,6 +221,9 @@ class OdriveDialect:
             if frame.remote or frame.arbitration_id != self._ids[place] << 5 | Command.HEARTBEAT:
                 return None
             self.hear(frame)
-            return odrive.decode_heartbeat(frame.payload)
+            try:
+                return odrive.decode_heartbeat(frame.payload)
+            except ValueError:
+                return None
 
         return self._exchange.ask([odrive.ask(i, Command.HEARTBEAT) for i in self._ids], heartbeat)

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from neon_edge.clock import Clock
-from neon_edge.config import RobotConfig
-from neon_edge.errors import DeviceMissing, NeonEdgeError
+from neon_edge.config import CanBus, RobotConfig
+from neon_edge.errors import BusFailed, DeviceMissing
 from neon_edge.transport.base import BaseLink, open_base
 from neon_edge.transport.bus import Bus, BusCounters, Tap, open_bus
 from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
 from neon_edge.transport.load import check_load
+from neon_edge.transport.master import hold_bus
+from neon_edge.transport.turns import TURNS_SHARE, wait_for_any
 from neon_edge.types import Float32, JointCommand, JointState
 
 AGREE_RAD = 0.02
@@ -56,34 +58,81 @@ class Robot:
             np.zeros(n, np.float32),
             np.zeros(n, np.int64),
         )
+        self._turns_ns = round(TURNS_SHARE * 1e9 / config.rate_hz)
+        self._living = list(zip(chains, self._places, strict=True))
+        self._lost: list[int] = []
+        self._untold: list[Exception] = []
+        self.ending = False
+        """While the robot is brought to its stop: what is left of it goes on without lost buses."""
 
     def read(self) -> JointState:
         """What every motor answered to the previous `write`, without waiting.
 
         `received_ns` is when the answer was taken off the bus. The arrays are overwritten by the
-        next call. Raises `BusFailed`.
+        next call. A bus that fails is left out from then on, and its failure is raised by the
+        `read` of the next tick, once; while `ending`, never.
         """
-        for chain in self._chains:
-            chain.read(self._state)
+        if self._untold and not self.ending:
+            raise self._untold.pop(0)
+        for chain, places in self._living:
+            try:
+                chain.read(self._state)
+            except self._bearable as failure:
+                self._lose(chain, places, failure)
+        if self.ending and self._lost:
+            # What cannot be commanded must not take from the others the pose that they can hold.
+            self._state.received_ns[self._lost] = self._clock.now_ns()
+            self._state.velocity[self._lost] = 0.0
         if self.base is not None:
             self.base.read(self._state)
         return self._state
 
+    @property
+    def _bearable(self) -> type[Exception]:
+        """What costs one bus and not the others: towards the end, a bug in its driver as well."""
+        return Exception if self.ending else BusFailed
+
+    def _lose(self, chain: Chain, places: list[int], failure: Exception) -> None:
+        self._living = [living for living in self._living if living[0] is not chain]
+        self._lost += places
+        self._untold.append(failure)
+
     def write(self, command: JointCommand) -> int:
         """Send every joint its command and ask for its state; give joint commands sent.
 
-        Motors that are off (before `enable`, after DAMP or OFF where the family says so, after a
-        tripped watchdog) are asked for their state and sent nothing. Raises `TypeError` for what
-        safety has not let through, `ValueError` for what fits no frame, `BusFailed`.
+        Motors that are off (before `enable`, after DAMP or OFF where the family says so, once they
+        have gone off by themselves) are asked for their state and sent nothing else. Raises
+        `TypeError` for what safety has not let through, `ValueError` for what fits no frame. Of a
+        bus that fails, the next `read` tells.
         """
         if type(command) is not JointCommand:
             raise TypeError("a bus carries nothing but a JointCommand")
         sent = 0
-        for chain in self._chains:
-            sent += chain.write(command)
+        last_ns = self._clock.now_ns() + self._turns_ns
+        for chain, places in self._living:
+            try:
+                sent += chain.write(command)
+            except self._bearable as failure:
+                self._lose(chain, places, failure)
+        self._take_turns(last_ns)
         if self.base is not None:
             self.base.write(command)
         return sent
+
+    def _take_turns(self, last_ns: int) -> None:
+        """All lines side by side: however many are silent, the tick waits once."""
+        waiting = [(c, p, c.turns) for c, p in self._living if c.turns is not None]
+        while waiting:
+            for one in waiting[:]:
+                chain, places, line = one
+                try:
+                    if not line.step(last_ns):
+                        waiting.remove(one)
+                except self._bearable as failure:
+                    waiting.remove(one)
+                    self._lose(chain, places, failure)
+            if waiting:
+                wait_for_any([line for _, _, line in waiting], self._clock)
 
     def listen(self, tap: Tap | None) -> None:
         """From now on `tap` is told of all that passes on any bus."""
@@ -141,7 +190,7 @@ class Robot:
         for chain in self._chains:
             try:
                 chain.disable()
-            except NeonEdgeError as failure:
+            except Exception as failure:
                 failures.append(failure)
         if failures:
             raise failures[0]
@@ -167,6 +216,8 @@ def open_robot(config: RobotConfig, clock: Clock) -> Iterator[Robot]:
             ]
             if not placed:
                 continue
+            if isinstance(bus_config, CanBus) and bus_config.channel != "sim":
+                opened.callback(hold_bus(bus_config).close)
             bus = open_bus(bus_config, clock)
             opened.callback(bus.close)
             buses.append(bus)
@@ -196,5 +247,5 @@ def _trip_watchdogs(chains: Sequence[Chain], clock: Clock) -> list[bool]:
 
 def _stop(robot: Robot) -> None:
     # Whatever ended the run is what the caller must hear of, not that the bus is gone as well.
-    with contextlib.suppress(NeonEdgeError):
+    with contextlib.suppress(Exception):
         robot.disable()

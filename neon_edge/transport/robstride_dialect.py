@@ -28,6 +28,7 @@ class RobstrideDialect:
     """The RobStride motors of one bus."""
 
     resumes_from_damp = True
+    wakes = False
 
     def __init__(self, exchange: CanExchange, motors: Sequence[RobstrideMotor]) -> None:
         self._exchange = exchange
@@ -39,12 +40,19 @@ class RobstrideDialect:
         self.limits = self._batch.high
         self.measured = [(0.0, 0.0, 0.0)] * len(motors)
         self.faults = [0] * len(motors)
+        self.running = [True] * len(motors)
         self._disable = [robstride.simple(Kind.DISABLE, HOST, i) for i in self._ids]
+        # There is no frame that only asks; to disable what is off changes nothing.
+        self.query: Sequence[BusFrame | None] = self._disable
 
     def set_up(self) -> None:
         """Every motor answers to its id, off, in operation control, its limits and watchdog set."""
         self._exchange.ask([robstride.simple(Kind.GET_ID, HOST, i) for i in self._ids], self._name)
         self.disable()
+        self._guard()
+
+    def _guard(self) -> None:
+        """What a motor that lost its power has forgotten, written and read back."""
         n = len(self._ids)
         self._write(Parameter.RUN_MODE, [robstride.OPERATION_MODE] * n)
         self._write(Parameter.TORQUE_LIMIT, [joint.effort for joint in self._exchange.joints])
@@ -69,14 +77,18 @@ class RobstrideDialect:
                 raise self._exchange.refuses(
                     place, f"running after {watched} ms of silence: its watchdog is dead"
                 )
-        self.prepare()
+        self._clear()
 
     def positions(self) -> list[float]:
         """Asked for now, without commanding anything."""
         return [state.position for state in self._states(self._status())]
 
     def prepare(self) -> None:
-        """Off, and latched faults cleared."""
+        """Off, latched faults cleared; mode, torque limit and watchdog as the robot file says."""
+        self._clear()
+        self._guard()
+
+    def _clear(self) -> None:
         self._states([robstride.simple(Kind.DISABLE, HOST, i, 1) for i in self._ids])
 
     def enable(self, rows: Float64) -> None:
@@ -129,7 +141,7 @@ class RobstrideDialect:
 
     def _take(self, place: int, state: State) -> None:
         self.measured[place] = (state.position, state.velocity, state.torque)
-        running = state.mode == robstride.MODE_RUNNING
+        self.running[place] = running = state.mode == robstride.MODE_RUNNING
         self.faults[place] = state.faults or (0 if running else UNKNOWN_FAULT)
 
     def _status(self) -> list[BusFrame]:

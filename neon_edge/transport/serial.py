@@ -98,6 +98,10 @@ class SerialLine:
             select.select([self._descriptor], [], [], left_ns / 1e9)
         return self.receive_ready()
 
+    def fileno(self) -> int:
+        """The port's descriptor, to wait for several lines at once."""
+        return self._descriptor
+
     def close(self) -> None:
         """Close the port."""
         self._port.close()

@@ -1,11 +1,13 @@
 """Unitree GO-M8010-6 motors in the tick: each is told and answers before the next is told.
 
 DAMP is a command with kd alone; OFF is mode 0, in which the motor brakes its rotor and takes no
-goal. The motor has no documented watchdog.
+goal. The motor has no documented watchdog, and does not tell a command that finds it on from one
+that switches it on: one that was silent for long is taken to have started again, and stays off.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +22,10 @@ from neon_edge.transport.protocol.unitree import Command, Reply, ReplyStream
 from neon_edge.transport.turns import TurnLine, line_ns
 from neon_edge.types import JointCommand, JointState, Rung
 
+GONE_NS = 100_000_000
+"""Unanswered for so long, a motor may have lost its power."""
+GONE = 0xFF
+"""Fault: it is off, or must be taken for off."""
 _LIMITS = (
     unitree.POSITION_MAX,
     unitree.VELOCITY_MAX,
@@ -43,7 +49,7 @@ class UnitreeChain:
         rate_hz: float,
     ) -> None:
         turn_ns = line_ns(unitree.COMMAND_BYTES + unitree.REPLY_BYTES, baud)
-        self._line = TurnLine(bus, ReplyStream(), clock, turn_ns, rate_hz)
+        self._line = TurnLine(bus, ReplyStream(), clock, turn_ns)
         self._placed = placed
         self._counters = counters
         self._joints = [p.joint for p in placed]
@@ -55,7 +61,15 @@ class UnitreeChain:
         self._measured = np.zeros(len(placed))
         self._awaited = np.zeros(len(placed), np.bool_)
         self._locked = [unitree.encode_command(Command(i, unitree.LOCK)) for i in self._ids]
+        self._unanswered = np.zeros(len(placed), np.intp)
+        self._gone_after = max(2, math.ceil(GONE_NS * rate_hz / 1e9))
+        self._stopped = np.zeros(len(placed), np.bool_)
         self._enabled = False
+
+    @property
+    def turns(self) -> TurnLine[Reply]:
+        """One motor after the other."""
+        return self._line
 
     def set_up(self) -> None:
         """Every motor answers, and does not report an error."""
@@ -88,7 +102,8 @@ class UnitreeChain:
                 raise self._refuses(place, reply)
         self._counters.sent[self._axes.index] += 1
         self._counters.faults[self._axes.index] = 0
-        self._awaited[:] = False
+        self._awaited[:] = self._stopped[:] = False
+        self._unanswered[:] = 0
         self._enabled = True
 
     def disable(self) -> None:
@@ -109,23 +124,34 @@ class UnitreeChain:
             self._axes.store(state, place, at_motor, now_ns)
             self._measured[place] = reply.position
             self._awaited[place] = False
+            self._unanswered[place] = 0
             joint = self._axes.places[place]
             self._counters.received[joint] += 1
-            fault = reply.error or (0xFF if reply.mode != unitree.FOC else 0)
+            self._stopped[place] |= self._enabled and reply.mode != unitree.FOC
+            fault = reply.error or (GONE if self._stopped[place] else 0)
             self._counters.faults[joint] = fault if self._enabled else 0
 
     def write(self, command: JointCommand) -> int:
         """One command a motor, each after the answer to the one before."""
         self._counters.missing[self._axes.index] += self._awaited
+        self._unanswered += self._awaited
         self._awaited[:] = True
         if command.rung >= Rung.OFF:
             self._enabled = False
         if not self._enabled:
             self._line.in_turn(self._locked)
             return 0
-        self._line.in_turn(self._commands(self._rows.fill(command, self._measured.tolist)))
-        self._counters.sent[self._axes.index] += 1
-        return len(self._ids)
+        gone = self._unanswered >= self._gone_after
+        if gone.any():
+            self._stopped |= gone
+            self._counters.faults[self._axes.index[gone]] = GONE
+        commands = self._commands(self._rows.fill(command, self._measured.tolist))
+        for place in np.flatnonzero(self._stopped).tolist():
+            commands[place] = self._locked[place]
+        self._line.in_turn(commands)
+        told = ~self._stopped
+        self._counters.sent[self._axes.index[told]] += 1
+        return int(told.sum())
 
     def _commands(self, rows: Float64) -> list[bytes]:
         return [

@@ -1,15 +1,14 @@
-"""A sine at the wire: `python -m tests.bench.bench_closed_loop [SECONDS] [ROBOT]`.
+"""A sine at the wire: `python -m tests.bench.bench_closed_loop [SECONDS] [ROBOT] [--json]`.
 
 Every joint of the robot follows 0.5 Hz through codec, bus, emulated motor and back, in real time
 and in another process's motors. A family's line tells how far joints are from their command when
 it is sent, and how late what is read is behind what was commanded: the phase of the sine in the
 states, in ticks. One tick of it is the wire (an answer is read at the tick after its command); the
-rest is the motors' own: kd / kp, because no velocity is commanded.
+rest is the motors' own: kd / kp, because no velocity is commanded. The bar: no answer missing.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from neon_edge.config import RobotConfig, load_robot
 from neon_edge.sim import start_sim, with_channels
 from neon_edge.transport import open_robot
 from neon_edge.transport.robot import Robot
+from tests.bench.judged import arguments, judged
 from tests.transport.drive import command
 
 HZ = 0.5
@@ -76,25 +76,45 @@ def _compared(commanded: np.ndarray, states: np.ndarray, rate_hz: float) -> Foll
     return Followed(error, lag, np.abs(seen / wanted))
 
 
-def tell(config: RobotConfig, seen: Followed) -> None:
-    """A line a family."""
-    print(
-        f"{'family':<12}{'joints':>7}{'error mrad':>12}{'worst':>8}{'lag ticks':>11}"
-        f"{'worst':>7}{'amplitude':>11}"
-    )
+def by_family(config: RobotConfig, seen: Followed) -> dict[str, dict[str, float]]:
+    """Joints, median and worst error and lag, median amplitude."""
     tags = [joint.motor.__struct_config__.tag for joint in config.joints]
+    rows = {}
     for tag in dict.fromkeys(tags):
         of = np.array([tag == other for other in tags])
         error, lag = 1e3 * seen.error_rad[of], seen.lag_ticks[of]
-        print(
-            f"{tag:<12}{of.sum():>7}{np.median(error):>12.1f}{error.max():>8.1f}"
-            f"{np.median(lag):>11.2f}{lag.max():>7.2f}{np.median(seen.amplitude[of]):>11.3f}"
-        )
+        rows[str(tag)] = {
+            "joints": int(of.sum()),
+            "error_mrad": float(np.median(error)),
+            "worst_error_mrad": float(error.max()),
+            "lag_ticks": float(np.median(lag)),
+            "worst_lag_ticks": float(lag.max()),
+            "amplitude": float(np.median(seen.amplitude[of])),
+        }
+    return rows
 
 
-def main(seconds: float = 22.0, name: str = "sim") -> None:
-    """In real time."""
-    config, clock = load_robot(name), MonotonicClock()
+def told(rows: dict[str, dict[str, float]]) -> list[str]:
+    """A line a family."""
+    head = (
+        f"{'family':<12}{'joints':>7}{'error mrad':>12}{'worst':>8}{'lag ticks':>11}"
+        f"{'worst':>7}{'amplitude':>11}"
+    )
+    lines = [
+        f"{family:<12}{row['joints']:>7}{row['error_mrad']:>12.1f}{row['worst_error_mrad']:>8.1f}"
+        f"{row['lag_ticks']:>11.2f}{row['worst_lag_ticks']:>7.2f}{row['amplitude']:>11.3f}"
+        for family, row in rows.items()
+    ]
+    return [head, *lines]
+
+
+def main() -> int:
+    """In real time; 1 where an answer was missing."""
+    parser = arguments(__doc__)
+    parser.add_argument("seconds", nargs="?", type=float, default=22.0)
+    parser.add_argument("robot", nargs="?", default="sim")
+    options = parser.parse_args()
+    config, clock = load_robot(options.robot), MonotonicClock()
     period_ns = round(1e9 / config.rate_hz)
     due = [0]
 
@@ -106,15 +126,17 @@ def main(seconds: float = 22.0, name: str = "sim") -> None:
         folder = opened.enter_context(tempfile.TemporaryDirectory())
         sim = opened.enter_context(start_sim(config, Path(folder)))
         robot = opened.enter_context(open_robot(with_channels(config, sim.channels), clock))
-        seen = follow(robot, config, seconds, next_tick)
+        seen = follow(robot, config, options.seconds, next_tick)
         missing = int(robot.counters.missing.sum())
-    print(
-        f"{name}: {len(config.joints)} joints, {HZ} Hz, {seconds:g} s at {config.rate_hz:g} Hz, "
-        f"answers missing {missing}"
-    )
-    tell(config, seen)
+    rows = by_family(config, seen)
+    table = [
+        f"{options.robot}: {len(config.joints)} joints, {HZ} Hz, {options.seconds:g} s at "
+        f"{config.rate_hz:g} Hz, answers missing {missing}",
+        *told(rows),
+    ]
+    missed = [f"{missing} answers missing"] if missing else []
+    return judged({"missing": missing, "rows": rows}, table, missed, options.json)
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    main(*map(float, words[:1]), *words[1:])
+    raise SystemExit(main())

@@ -1,19 +1,22 @@
 """How smooth is each strategy where features change, and does the task succeed?
 
-    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1200] [--json]
+    python tests/bench/bench_continuity.py [--episodes 20] [--rounds 1200] [--kept DIR] [--json]
 
 Two flow heads are trained here on `toy_task.py` (two valid paths), the second to continue given
 rows; they are exported and compiled like any other, and played by the runtime's own strategies at
 50 Hz under backbones of four periods; a picture's features arrive one period after it was taken.
 `velocity` (rad/s) and `jerk` (rad/s3) are of the commands, before any limit: the worst within three
 ticks of a swap of features, and the worst anywhere. Success: past the obstacle without touching it
-and at the goal within 8 s. The joints follow a command by 80 % a tick.
+and at the goal within 8 s; `hit` touched it, and who did neither stood still or was too slow. Each
+share of successes stands with the range that holds the true one with 95 %. The joints follow a
+command by 80 % a tick.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -26,6 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from neon_edge.checkpoint import load_checkpoint
 from neon_edge.config import load_robot
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.manifest import HeadsManifest
@@ -50,7 +54,8 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "ensemble": {"strategy": "ensemble"},
     "fresh, no blend": {"strategy": "fresh", "blend_s": 0.0},
     "fresh": {"strategy": "fresh"},
-    "fresh, blend 0.2 s": {"strategy": "fresh", "blend_s": 0.2},
+    "fresh, row 15": {"strategy": "fresh", "ahead": 15},
+    "fresh, row 0": {"strategy": "fresh", "ahead": 0},
     "fresh, noise kept": {"strategy": "fresh", "noise": "start"},
     "prefix": {"strategy": "prefix"},
     "rtc, no blend": {"strategy": "rtc", "blend_s": 0.0},
@@ -69,7 +74,17 @@ class Episode(NamedTuple):
     jerk_swap: float
     velocity: float
     jerk: float
+    hit: bool
     success: bool
+
+
+def trained(directory: Path, rounds: int, prefix_rows: int = 0) -> HeadsManifest:
+    """Plans in `directory`, trained unless they are there."""
+    stated = directory / f"heads-{rounds}.json"
+    if not stated.exists():
+        _, made = toy.trained(directory, rounds, 0, prefix_rows)
+        stated.write_bytes(msgspec.json.encode(made))
+    return msgspec.json.decode(stated.read_bytes(), type=HeadsManifest)
 
 
 class Bench:
@@ -77,9 +92,9 @@ class Bench:
 
     def __init__(self, directory: Path, rounds: int) -> None:
         self._directory = directory
-        checkpoint, self._manifest = toy.trained(directory / "plain", rounds, seed=0)
-        _, self._prefixed = toy.trained(directory / "prefixed", rounds, 0, PREFIX_ROWS)
-        actions = checkpoint.actions
+        self._manifest = trained(directory / "plain", rounds)
+        self._prefixed = trained(directory / "prefixed", rounds, PREFIX_ROWS)
+        actions = load_checkpoint(directory / "plain").actions
         self._middle = np.array(actions.middle, np.float32)
         self._half = np.array(actions.half_range, np.float32)
 
@@ -137,7 +152,7 @@ def judged(sent: Any, went: Any, swaps: list[int], obstacle: float) -> Episode:
     arrived = bool((np.abs(went - [toy.GOAL, 0]).max(axis=1) < 0.08).any())
     return Episode(
         float(velocity[near[1:]].max()), float(jerk[near[3:]].max()),
-        float(velocity.max()), float(jerk.max()), arrived and not hit.any(),
+        float(velocity.max()), float(jerk.max()), bool(hit.any()), arrived and not hit.any(),
     )  # fmt: skip
 
 
@@ -151,7 +166,18 @@ def row(bench: Bench, name: str, period_ms: int, episodes: int) -> dict[str, Any
     for field in Episode._fields[:4]:
         values = [getattr(episode, field) for episode in played]
         made |= {field: max(values), f"{field}_median": float(np.median(values))}
-    return made | {"success": float(np.mean([episode.success for episode in played]))}
+    made["hit"] = float(np.mean([episode.hit for episode in played]))
+    made["success"] = float(np.mean([episode.success for episode in played]))
+    return made | {"success_95": wilson(sum(episode.success for episode in played), episodes)}
+
+
+def wilson(good: int, count: int) -> tuple[float, float]:
+    """Where the true share lies with 95 %, by Wilson's score."""
+    z = 1.96
+    share, more = good / count, z * z / count
+    middle = (share + more / 2) / (1 + more)
+    half = z / (1 + more) * math.sqrt(share * (1 - share) / count + more / count / 4)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def beats(rows: list[dict[str, Any]]) -> list[str]:
@@ -178,7 +204,7 @@ def beats(rows: list[dict[str, Any]]) -> list[str]:
 
 HEADER = (
     f"{'ms':>4}  {'strategy':<21}{'velocity at swaps':>17}{'jerk at swaps':>17}"
-    f"{'velocity':>17}{'jerk':>17}{'success':>9}"
+    f"{'velocity':>17}{'jerk':>17}{'success':>9}{'95 %':>11}{'hit':>6}"
 )
 
 
@@ -191,7 +217,9 @@ def line(each: dict[str, Any]) -> str:
         f"{each[field]:>9.{digits}f}{each[field + '_median']:>8.{digits}f}"
         for field, digits in (("velocity_swap", 2), ("jerk_swap", 0), ("velocity", 2), ("jerk", 0))
     )
-    return f"{start}{shown}{each['success']:>9.0%}"
+    low, high = each["success_95"]
+    between = f"{low:.0%} - {high:.0%}"
+    return f"{start}{shown}{each['success']:>9.0%}{between:>11}{each['hit']:>6.0%}"
 
 
 def main() -> None:
@@ -200,11 +228,12 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=1200, help="of training")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--kept", type=Path, help="where trained heads are, or are to be kept")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
-        bench = Bench(Path(name), chosen.rounds)
+        bench = Bench(chosen.kept or Path(name), chosen.rounds)
         took = time.perf_counter() - began
         if not chosen.json:
             print(f"trained and compiled in {took:.0f} s; worst and median of the episodes' worst")

@@ -79,7 +79,7 @@ def repeated(make: Callable[[int, int], Outcome], kills: int, each: int) -> Outc
     for number, begun in enumerate(range(0, kills, each)):
         outcome = make(number, min(each, kills - begun))
         if total is not None:
-            outcome.missed += total.missed
+            outcome.add(total)
             outcome.wrong = total.wrong or outcome.wrong
             outcome.took_ms = max((t for t in (total.took_ms, outcome.took_ms) if t), default=None)
             outcome.late_ticks = max(total.late_ticks, outcome.late_ticks)
@@ -139,8 +139,8 @@ def draw(outcome: Outcome) -> None:
     limit = "" if outcome.limit_ms is None else f"{outcome.limit_ms:.0f}"
     verdict = outcome.wrong or ("ok" if outcome.in_time and not outcome.missed else "MISSED")
     print(
-        f"{outcome.fault:<44}{outcome.missed:>7}  {outcome.rung:<10}{took:>7}{limit:>7}  "
-        f"{outcome.recovery:<42}{outcome.motors:<22}{verdict}",
+        f"{outcome.fault:<44}{outcome.missed:>7}{outcome.arming:>8}  {outcome.rung:<10}"
+        f"{took:>7}{limit:>7}  {outcome.recovery:<42}{outcome.motors:<22}{verdict}",
         flush=True,
     )
 
@@ -161,7 +161,7 @@ def main() -> None:
         if not chosen.json:
             print(f"{board(read_manifest(plans))} · load {os.getloadavg()[0]:.1f}\n")
             print(
-                f"{'fault':<44}{'missed':>7}  {'rung':<10}{'ms':>7}{'limit':>7}  "
+                f"{'fault':<44}{'missed':>7}{'arming':>8}  {'rung':<10}{'ms':>7}{'limit':>7}  "
                 f"{'recovery':<42}{'motors then':<22}"
             )
         for outcome in table(plans, place, chosen.kills, wanted):

@@ -3,12 +3,12 @@
 Runs the whole runtime against emulated motors that lose and corrupt replies once it is up, and
 samples the motors' true positions. A tick is missed where the loop woke whole periods late or
 worked longer than one: beside it runs a process that does nothing but wake, so that the machine's
-part can be told from ours. Needs plans for `robots/sim.toml`.
+part can be told from ours. Needs plans for `robots/sim.toml`. The bar: no more ticks missed than
+that process missed, and no step or motion beyond what velocity limits allow.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +34,7 @@ from neon_edge.sim.launch import Simulation, start_sim, with_channels
 from neon_edge.telemetry.frames import create_frames
 from neon_edge.telemetry.mapped import Rows, create_ring
 from neon_edge.telemetry.reader import RingReader
+from tests.bench.judged import arguments, judged
 
 FROM_S = 20.0
 """Bring-up asks and gives up after three tries; faults begin when the robot runs."""
@@ -82,24 +83,46 @@ def steps(rows: Rows, robot: RobotConfig) -> float:
     return float((moved / allowed).max())
 
 
-def tell_staleness(rows: Rows, robot: RobotConfig) -> None:
-    """A line a joint: how old its state was when a tick began, and how many ticks had no newer."""
+def staleness(rows: Rows, robot: RobotConfig) -> dict[str, dict[str, float]]:
+    """A joint: share of ticks without a newer state, and how old its state was when they began."""
     ages = (rows["at_ns"][:, None] - rows["received_ns"]) / 1e6
     again = (np.diff(rows["received_ns"], axis=0) == 0).mean(axis=0)
-    print(
-        f"\n{'joint':<22}{'family':<12}{'no answer %':>12}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}"
-    )
+    found = {}
     for k, joint in enumerate(robot.joints):
         p50, p99 = np.percentile(ages[:, k], (50, 99))
-        family = joint.motor.__struct_config__.tag
-        print(
-            f"{joint.name:<22}{family:<12}{100 * again[k]:>12.1f}"
-            f"{p50:>9.1f}{p99:>9.1f}{ages[:, k].max():>9.1f}"
-        )
+        found[joint.name] = {
+            "no_answer_share": float(again[k]),
+            "age_ms_p50": float(p50),
+            "age_ms_p99": float(p99),
+            "age_ms_max": float(ages[:, k].max()),
+        }
+    return found
 
 
-def main(seconds: float = 300.0, drop: float = 0.05, corrupt: float = 0.01) -> None:
-    """Run it and print what came of it."""
+def told(found: dict[str, dict[str, float]], robot: RobotConfig) -> list[str]:
+    """A line a joint."""
+    head = f"{'joint':<22}{'family':<12}{'no answer %':>12}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}"
+    families = [str(joint.motor.__struct_config__.tag) for joint in robot.joints]
+    return ["", head] + [
+        f"{name:<22}{family:<12}{100 * row['no_answer_share']:>12.1f}"
+        f"{row['age_ms_p50']:>9.1f}{row['age_ms_p99']:>9.1f}{row['age_ms_max']:>9.1f}"
+        for family, (name, row) in zip(families, found.items(), strict=True)
+    ]
+
+
+def missed_by_us(missed: int, bare_missed: int) -> int:
+    """Ticks missed beyond those that a process which only wakes missed in the same seconds."""
+    return max(0, missed - bare_missed)
+
+
+def main() -> int:
+    """Run it, tell what came of it; 1 where a tick of ours was missed or a step was too large."""
+    parser = arguments(__doc__)
+    parser.add_argument("seconds", nargs="?", type=float, default=300.0)
+    parser.add_argument("drop", nargs="?", type=float, default=0.05)
+    parser.add_argument("corrupt", nargs="?", type=float, default=0.01)
+    options = parser.parse_args()
+    seconds, drop, corrupt = options.seconds, options.drop, options.corrupt
     robot = load_robot("sim")
     faults = (
         f'seed = 1\n[[wire]]\nway = "replies"\ndrop = {drop}\ncorrupt = {corrupt}\n'
@@ -127,33 +150,52 @@ def main(seconds: float = 300.0, drop: float = 0.05, corrupt: float = 0.01) -> N
         bare.drain()
         rows = seen.rows()[np.isin(seen.rows()["kind"], TICKS)].copy()
         late_ms = (bare.rows()["start_ns"] - bare.rows()["due_ns"]) / 1e6
-    print(f"seconds {seconds:g}, drop {drop:g}, corrupt {corrupt:g}, seed 1")
-    print(
+    bare_missed = int((late_ms >= 20).sum())
+    step, stale = steps(rows, robot), staleness(rows, robot)
+    ours = missed_by_us(report.missed, bare_missed)
+    table = [
+        f"seconds {seconds:g}, drop {drop:g}, corrupt {corrupt:g}, seed 1",
         f"ticks {report.ticks}, missed {report.missed}, stale {report.stale}, "
-        f"scaled {report.scaled}, clipped {report.clipped}, causes {report.causes}"
-    )
-    print(
+        f"scaled {report.scaled}, clipped {report.clipped}, causes {report.causes}",
         f"joint commands sent {report.joint_commands_sent}, control restarts "
-        f"{report.control_restarts}"
-    )
-    print(
+        f"{report.control_restarts}",
         f"lateness ms p99 {report.lateness_us.p99 / 1e3:.2f}, max "
         f"{report.lateness_us.max / 1e3:.2f}; bare wake-up p99 {np.percentile(late_ms, 99):.2f}, "
-        f"max {late_ms.max():.2f}, {int((late_ms >= 20).sum())} of {len(late_ms)} missed"
-    )
+        f"max {late_ms.max():.2f}, {bare_missed} of {len(late_ms)} missed",
+    ]
     for name in ("read", "write", "tick"):
         spread = report.stages_us[name]
-        print(
+        table.append(
             f"{name:<6} ms p50 {spread.p50 / 1e3:.2f}, p99 {spread.p99 / 1e3:.2f}, "
             f"max {spread.max / 1e3:.2f}"
         )
-    print(f"largest commanded step over what velocity limits allow {steps(rows, robot):.3f}")
-    print(
+    table += [
+        f"largest commanded step over what velocity limits allow {step:.3f}",
         f"largest motion over what velocity limits allow {watcher.worst_share:.3f} "
-        f"({watcher.samples} samples)"
-    )
-    tell_staleness(rows, robot)
+        f"({watcher.samples} samples)",
+        *told(stale, robot),
+    ]
+    moved = watcher.worst_share
+    missed = [
+        what
+        for wrong, what in (
+            (ours > 0, f"{ours} ticks more than the bare process missed"),
+            (not step <= 1, f"a step {step:.2f} times its joint's limit"),
+            (not moved <= 1, f"a joint moved {moved:.2f} times its limit"),
+        )
+        if wrong
+    ]
+    figures = {
+        "ticks": report.ticks,
+        "missed": report.missed,
+        "bare_missed": bare_missed,
+        "causes": report.causes,
+        "largest_step": step,
+        "largest_motion": moved,
+        "joints": stale,
+    }
+    return judged(figures, table, missed, options.json)
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:]))
+    raise SystemExit(main())

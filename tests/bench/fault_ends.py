@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from neon_edge.config import DynamixelMotor
 from neon_edge.safety.watch import Cause
 from neon_edge.types import Rung
 from tests.bench.fault_bed import BACKBONE, CONTROL, Bed, Outcome, recovered, settled
-from tests.bench.fault_rows import OLD_MS, held_for_features
+from tests.bench.fault_rows import OLD_MS, before_arming, held_for_features
 from tests.cli.live import CLOCK, wait_s
 
 
@@ -64,21 +65,20 @@ def killed_backbone(bed: Bed, kills: int) -> Outcome:
     outcome = Outcome("backbone killed", 0, "", OLD_MS, None, 0, "", "")
     for _ in range(kills):
         since = bed.mark()
-        missed = outcome.missed
         bed.live.hurt(BACKBONE, signal.SIGKILL)
         worst = outcome
         outcome = held_for_features(bed, "backbone killed (SIGKILL)")
         outcome = recovered(bed, outcome)
         outcome.recovery = f"by itself, {(CLOCK.now_ns() - since) / 1e9:.1f} s at most"
-        outcome.missed += missed
         outcome = _graver(worst, outcome)
     return outcome
 
 
 def _graver(one: Outcome, other: Outcome) -> Outcome:
     """The later of two, with the misses and the mistakes of both."""
-    later = other if (other.took_ms or 0) >= (one.took_ms or 0) else one
-    later.missed, later.wrong = other.missed, one.wrong or other.wrong
+    later, sooner = (other, one) if (other.took_ms or 0) >= (one.took_ms or 0) else (one, other)
+    later.add(sooner)
+    later.wrong = one.wrong or other.wrong
     later.recovery, later.motors = other.recovery, other.motors
     return later
 
@@ -109,10 +109,11 @@ def killed_control(bed: Bed, kills: int) -> Outcome:
         off = bed.live.until(Rung.OFF, 60)
         if off["cause"] != Cause.DISARMED or off["sent"]:
             outcome.wrong = "it did not come back disarmed"
+        so_far = replace(outcome).count(bed)
         bed.live.hurt(CONTROL, signal.SIGUSR1)
-        missed = outcome.missed + bed.missed()
-        recovered(bed, outcome, "comes back disarmed; when armed")
-        outcome.motors, outcome.missed = motors, missed
+        kill = recovered(bed, replace(outcome, arming=0), "comes back disarmed; when armed")
+        before_arming(kill, so_far, motors).add(outcome)
+        outcome = kill
     return outcome
 
 
@@ -128,6 +129,7 @@ def killed_supervisor(bed: Bed, seconds: float = 2.0) -> Outcome:
     arrived = int(bed.body.received().sum()) - before
     ticks = int((rows["start_ns"] > begun_ns).sum())
     outcome = Outcome("supervisor killed (SIGKILL)", bed.missed(), "run", None, None, 0, "", "")
+    outcome.count(bed)
     joints = len(bed.robot.joints)
     if arrived < joints * (ticks - 2) or ticks < seconds / 2 * bed.robot.rate_hz:
         outcome.wrong = f"{arrived} commands arrived in {ticks} ticks"

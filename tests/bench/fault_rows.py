@@ -6,6 +6,7 @@ import mmap
 import random
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,13 +42,22 @@ def held_for_features(bed: Bed, fault: str) -> Outcome:
 def armed_again(bed: Bed, outcome: Outcome) -> Outcome:
     """Damp is latched: it must still stand a while later; then a person arms."""
     wait_s(0.5)
-    motors, missed = bed.motors(), bed.missed()
+    motors, so_far = bed.motors(), replace(outcome).count(bed)
     if bed.live.rows()[-1]["rung"] < Rung.DAMP:
         outcome.wrong = outcome.wrong or "left damp by itself"
     bed.live.hurt(CONTROL, signal.SIGUSR1)
     recovered(bed, outcome, "when armed")
-    # Switching motors on waits for them, between two ticks: what that costs is no fault's doing.
-    outcome.motors, outcome.missed = motors, missed
+    return before_arming(outcome, so_far, motors)
+
+
+def before_arming(outcome: Outcome, so_far: Outcome, motors: str) -> Outcome:
+    """What was missed `so_far`, and apart from it what came since: motors were switched on.
+
+    That waits for them, between two ticks: what it costs is no fault's doing.
+    """
+    outcome.arming = outcome.missed - so_far.missed
+    outcome.missed, outcome.overran = so_far.missed, so_far.overran
+    outcome.kept_ms, outcome.motors = so_far.kept_ms, motors
     return outcome
 
 
@@ -167,6 +177,29 @@ def hot_motor(bed: Bed) -> Outcome:
     return armed_again(bed, outcome)
 
 
+def powerless(family: str) -> Row:
+    """A motor's supply dips: it starts again off, and forgets what guarded it."""
+
+    def row(bed: Bed) -> Outcome:
+        joint = next(j for j in bed.robot.joints if j.motor.__struct_config__.tag == family)
+        since_ns = bed.mark()
+        bed.body.inject(f'[[motor]]\njoint = "{joint.name}"\nwhat = "brown_out"\nat_s = 0.0\n')
+        bed.until_stood(Rung.DAMP)
+        causes = {Cause.JOINT_SILENT, Cause.MOTOR_FAULT}
+        limit_ms = bed.robot.safety.joint_damp_after_ms + TICK_MS
+        fault = f"the power of a {family} motor dips"
+        outcome = judged(bed, fault, Rung.DAMP, causes, limit_ms, since_ns)
+        wait_s(0.5)
+        return armed_again(bed, outcome)
+
+    return row
+
+
+FAMILIES = (
+    "damiao", "robstride", "odrive", "moteus", "cia402", "dynamixel", "feetech", "unitree",
+)  # fmt: skip
+
+
 def pressed_stop(bed: Bed) -> Outcome:
     flag = bed.live.directory / "stop.flag"
     since_ns = bed.mark()
@@ -197,6 +230,7 @@ GENTLE: dict[str, Row] = {
     "slow_motor": slow_motor,
     "silent_motor": silent_motor,
     "hot_motor": hot_motor,
+    **{f"power_{family}": powerless(family) for family in FAMILIES},
     "pressed_stop": pressed_stop,
     "lost_stop": lost_stop,
 }

@@ -11,12 +11,21 @@ from pathlib import Path
 import pytest
 
 from tests.bench import bench_faults
-from tests.bench.fault_bed import SLACK_TICKS, Bed
+from tests.bench.fault_bed import SLACK_TICKS, Bed, Outcome
 from tests.bench.fault_ends import bus_off, full_disk, killed_backbone, killed_control
 from tests.bench.fault_rows import GENTLE
 from tests.bench.fault_world import CAMERA, Feed, camera_bed, wall_clock
 
 pytestmark = pytest.mark.slow
+
+
+def well(outcome: Outcome) -> None:
+    """As it must be, and no tick was missed that the loop itself took too long for.
+
+    What other processes or a host kept it from is theirs: a busy machine is not what is tried here.
+    """
+    assert outcome.wrong == ""
+    assert outcome.too_long == 0, outcome
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +48,14 @@ def seeing(plans: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 def test_a_run_survives(gentle: Bed, name: str) -> None:
     gentle.mark()
     outcome = GENTLE[name](gentle)
-    assert outcome.wrong == ""
+    well(outcome)
     assert outcome.late_ticks <= SLACK_TICKS
 
 
 @pytest.mark.parametrize("name", CAMERA)
 def test_a_camera_that_fails_is_noticed(seeing: tuple[Bed, Feed], name: str) -> None:
     seeing[0].mark()
-    assert CAMERA[name](*seeing).wrong == ""
+    well(CAMERA[name](*seeing))
 
 
 def test_a_bus_off_ends_the_run_and_leaves_no_motor_pulling(plans: Path, tmp_path: Path) -> None:
@@ -57,23 +66,23 @@ def test_a_bus_off_ends_the_run_and_leaves_no_motor_pulling(plans: Path, tmp_pat
 
 def test_a_full_disk_costs_the_recording_and_nothing_else(plans: Path, tmp_path: Path) -> None:
     record = ("--record", str(tmp_path / "run.mcap"))
-    assert bench_faults.alone(plans, tmp_path, full_disk, "full disk", *record).wrong == ""
+    well(bench_faults.alone(plans, tmp_path, full_disk, "full disk", *record))
 
 
 def test_a_control_process_killed_twice_comes_back_disarmed_twice(
     plans: Path, tmp_path: Path
 ) -> None:
     killed = bench_faults.alone(plans, tmp_path, lambda b: killed_control(b, 2), "control")
-    assert killed.wrong == ""
+    well(killed)
 
 
 def test_a_backbone_killed_twice_comes_back_twice(plans: Path, tmp_path: Path) -> None:
     killed = bench_faults.alone(plans, tmp_path, lambda b: killed_backbone(b, 2), "backbone")
-    assert killed.wrong == ""
+    well(killed)
 
 
 def test_nobody_looks_at_the_wall_clock(plans: Path, tmp_path: Path) -> None:
     outcome = wall_clock(plans, tmp_path, 3.0)
     if outcome.wrong == "no C compiler":
         pytest.skip(outcome.wrong)
-    assert outcome.wrong == ""
+    well(outcome)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,10 +16,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from neon_edge.build import apart
+from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import Part, TensorSpec
 from neon_edge.engine.plan import compile_part
 from neon_edge.errors import ConfigWrong, PlanUnfit
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -62,3 +69,71 @@ def test_a_compiler_that_is_killed_is_named(
     with pytest.raises(PlanUnfit, match="the compiler of part 'p' died") as caught:
         apart.compile_apart(directory, part, tmp_path, "onnxruntime")
     assert "-9" in caught.value.facts
+    assert "memory" in caught.value.facts
+
+
+def _errs(*_: object) -> None:
+    raise RuntimeError("a bug of ours")
+
+
+def test_a_compiler_that_errs_is_not_said_to_lack_memory(
+    bundle: tuple[Path, Part],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    directory, part = bundle
+    monkeypatch.setattr(apart, "_compile", _errs)
+    with pytest.raises(PlanUnfit, match="the compiler of part 'p' died") as caught:
+        apart.compile_apart(directory, part, tmp_path, "onnxruntime")
+    assert "memory" not in str(caught.value)
+    assert "a bug of ours" in capfd.readouterr().err
+
+
+def _says_its_id(answer: object, bundle: Path, *_: object) -> None:
+    apart.follow_the_build()
+    (bundle / "pid").write_text(str(os.getpid()))
+    while True:
+        signal.pause()
+
+
+ABANDONED = """
+import sys
+from pathlib import Path
+from neon_edge.build import apart
+from neon_edge.clock import MonotonicClock
+from tests.build import test_apart
+apart._SMALL_BYTES = 0
+apart._compile = test_apart._says_its_id
+place = Path(sys.argv[1])
+apart.compile_apart(place, test_apart.Part("p", "p.onnx", "", [], []), place, "onnxruntime")
+"""
+
+
+def test_a_compiler_ends_with_a_build_that_is_killed(bundle: tuple[Path, Part]) -> None:
+    directory, _ = bundle
+    told = directory / "pid"
+    build = subprocess.Popen([sys.executable, "-c", ABANDONED, str(directory)], cwd=ROOT)
+    pid = int(waited_for(lambda: told.exists() and told.read_text()))
+    # A Ctrl-C reaches both; the build decides what becomes of the compiler.
+    os.kill(pid, signal.SIGINT)
+    os.kill(pid, 0)
+    build.kill()
+    build.wait()
+    waited_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in state(pid))
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def waited_for(what: Callable[[], Any]) -> Any:
+    clock = MonotonicClock()
+    until_ns = clock.now_ns() + 60 * 10**9
+    while not (found := what()):
+        assert clock.now_ns() < until_ns
+        clock.sleep_until_ns(clock.now_ns() + 20_000_000)
+    return found

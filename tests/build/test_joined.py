@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from neon_edge.build.joined import TRAINED, JoinedWeights, TrainedFusion, open_all_weights
+from neon_edge.backbones.contract import Published
+from neon_edge.build import joined
+from neon_edge.build.joined import JoinedWeights, open_all_weights
 from neon_edge.build.match import check_match
 from neon_edge.build.recipe import Recipe, load_recipe
+from neon_edge.build.trained_fusion import TRAINED, TrainedFusion
 from neon_edge.build.weights import open_weights
 from neon_edge.checkpoint.config import NeonConfig, TribeSource
 from neon_edge.errors import ConfigWrong
+from tests.build.published_words import encoders, fused, tribe_folders
 from tests.tiny_backbone import ENGINES
 
 RECIPE = load_recipe(ENGINES / "tribev2_tiny")
 SHAPES = RECIPE.adaptor.tensors()
 DRAWN = open_weights("random:7", RECIPE)
-FUSION = {
-    TRAINED + name.partition(".")[2]: DRAWN.tensor(name)
-    for name in SHAPES
-    if name.startswith("fusion.")
-}
+FUSION = {TRAINED + name: value for name, value in fused(RECIPE).items()}
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By the three publishers."""
+    return tribe_folders(RECIPE, tmp_path_factory.mktemp("folders"))
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Path:
-    """As the three publishers would hand them out."""
-    for source in ("video", "audio", "text"):
-        (tmp_path / source).mkdir()
-        held = {
-            name.partition(".")[2]: DRAWN.tensor(name)
-            for name in SHAPES
-            if name.startswith(f"{source}.")
-        }
-        save_file(held, tmp_path / source / "model.safetensors")
-        settings = {
-            key.partition(".")[2]: value
-            for key, value in RECIPE.adaptor.settings().items()
-            if key.startswith(f"{source}.") and key.count(".") == 1
-        }
-        (tmp_path / source / "config.json").write_text(json.dumps(settings))
+def folders(handed_out: Path, tmp_path: Path) -> Path:
+    """A copy that may be broken."""
+    shutil.copytree(handed_out, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -54,7 +48,12 @@ def test_every_tensor_comes_from_its_own_place(folders: Path) -> None:
     assert weights.directory == folders / "text", "the tokenizer lies there"
     for name, shape in SHAPES.items():
         assert weights.tensor(name).shape == shape
-        assert torch.equal(weights.tensor(name), DRAWN.tensor(name))
+    for source, model in encoders(RECIPE).items():
+        for name, value in model.state_dict().items():
+            if f"{source}.{name}" in SHAPES:
+                assert torch.equal(weights.tensor(f"{source}.{name}"), value)
+    name = "fusion.fusion.output_norm.weight"
+    assert torch.equal(weights.tensor(name), DRAWN.tensor(name))
 
 
 def test_what_the_predictor_of_v_jepa2_holds_is_left_alone(folders: Path) -> None:
@@ -65,10 +64,11 @@ def test_what_the_predictor_of_v_jepa2_holds_is_left_alone(folders: Path) -> Non
     changed[key] = changed[key] + 1
     assert open_all_weights(str(folders), RECIPE, changed).sha256 != before
     path = folders / "video" / "model.safetensors"
-    from safetensors.torch import load_file
-
-    save_file({**load_file(path), "predictor.norm.weight": torch.ones(4)}, path)
-    open_all_weights(str(folders), RECIPE, FUSION)
+    held = load_file(path)
+    assert any(name.startswith("predictor.") for name in held)
+    save_file({**held, "encoder.norm.weight": torch.ones(4)}, path)
+    with pytest.raises(ConfigWrong, match=r"encoder\.norm\.weight"):
+        open_all_weights(str(folders), RECIPE, FUSION)
 
 
 @pytest.mark.parametrize("source", ["video", "audio", "text"])
@@ -89,7 +89,9 @@ def test_a_folder_cut_short_or_missing(folders: Path, source: str) -> None:
 def test_settings_that_shapes_do_not_show(folders: Path, source: str, key: str) -> None:
     path = folders / source / "config.json"
     settings = json.loads(path.read_text())
-    path.write_text(json.dumps({**settings, key: settings[key] + 1}))
+    place = settings["rope_parameters"] if key == "rope_theta" else settings
+    place[key] += 1
+    path.write_text(json.dumps(settings))
     with pytest.raises(ConfigWrong, match=f"{source}") as caught:
         open_all_weights(str(folders), RECIPE, FUSION)
     assert key in caught.value.facts
@@ -121,6 +123,81 @@ def test_a_name_that_is_no_folder() -> None:
     with pytest.raises(ConfigWrong, match="no weights called") as caught:
         open_all_weights("published", RECIPE, FUSION)
     assert "video" in caught.value.facts
+
+
+@pytest.mark.parametrize("source", ["video", "audio", "text"])
+def test_settings_that_nobody_states(folders: Path, source: str) -> None:
+    (folders / source / "config.json").unlink()
+    with pytest.raises(ConfigWrong, match="nobody says how") as caught:
+        open_all_weights(str(folders), RECIPE, FUSION)
+    assert source in caught.value.facts
+
+
+def stated(names: list[str], revision: str) -> Recipe:
+    """The tiny recipe with sources."""
+    known = {name: Published(f"someone/{name}", revision, f"{name}'s own") for name in names}
+    config = msgspec.structs.replace(RECIPE.text.config, sources=known)
+    return Recipe(msgspec.structs.replace(RECIPE.text, config=config), RECIPE.directory)
+
+
+def test_published_sources_are_fetched_at_their_commits_and_recorded(
+    handed_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    asked: list[tuple[str, str]] = []
+
+    def fetch(model_id: str, revision: str) -> Path:
+        asked.append((model_id, revision))
+        cached = tmp_path / model_id / commit
+        shutil.copytree(handed_out / model_id.partition("/")[2], cached)
+        return cached
+
+    monkeypatch.setattr(joined, "fetch", fetch)
+    weights = open_all_weights("published", stated(["video", "audio", "text"], "main"), FUSION)
+    assert asked == [(f"someone/{name}", "main") for name in ("video", "audio", "text")]
+    by_name = {source.name: source for source in weights.sources}
+    assert list(by_name) == ["video", "audio", "text", "fusion"]
+    assert by_name["audio"].revision == commit, "what main was when it was fetched"
+    assert by_name["audio"].licence == "audio's own"
+    assert len({source.sha256 for source in weights.sources}) == 4
+    assert weights.moving == []
+
+
+def test_a_folder_of_no_known_commit_is_told(handed_out: Path) -> None:
+    weights = open_all_weights(str(handed_out), stated(["video"], "main"), FUSION)
+    assert len(weights.moving) == 3
+    assert "someone/video at main" in weights.moving[0]
+    assert "names none" in weights.moving[1]
+
+
+def test_what_is_cut_away_need_not_be_there(folders: Path) -> None:
+    fusion = msgspec.structs.replace(RECIPE.text.config.fusion, max_seq_len=20)
+    config = msgspec.structs.replace(RECIPE.text.config, fusion=fusion)
+    recipe = Recipe(msgspec.structs.replace(RECIPE.text, config=config), RECIPE.directory)
+    shutil.rmtree(folders / "audio")
+    shutil.rmtree(folders / "text")
+    trained = {TRAINED + name: value for name, value in fused(recipe).items()}
+    weights = open_all_weights(str(folders), recipe, trained)
+    assert [source.name for source in weights.sources] == ["video", "fusion"]
+    assert weights.directory is None, "no word reaches the features: any tokenizer will do"
+
+
+def test_a_fusion_that_cannot_be_fetched() -> None:
+    recipe = load_recipe(ENGINES / "tribev2_low_rank")
+    with pytest.raises(ConfigWrong, match="can be fetched") as caught:
+        open_all_weights("published", recipe, {})
+    assert "facebook/tribev2" in caught.value.facts
+    assert "fusion/model.safetensors" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["tribev2", "tribev2_low_rank"])
+def test_full_recipes_name_a_commit_of_every_source(name: str) -> None:
+    sources = load_recipe(ENGINES / name).text.config.sources
+    wanted = ["audio", "fusion", "text", "video"] if "rank" in name else ["audio", "text", "video"]
+    assert sorted(sources) == wanted
+    for source in sources.values():
+        assert len(source.revision) == 40
+        assert source.licence
 
 
 class _Trained:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from neon_edge.build.ledger import FILE_NAME, Ledger, Step, key_of, sources_key
+from neon_edge.build import ledger as ledger_module
+from neon_edge.build.ledger import FILE_NAME, Ledger, Step, key_of, sources_key, unfinished
+from neon_edge.build.placed import alone
 from neon_edge.engine.files import weights_of
 from neon_edge.errors import ConfigWrong
 
@@ -73,6 +77,25 @@ def test_a_file_that_is_not_whole_is_made_again(tmp_path: Path, spoil: str) -> N
     again = Workshop(tmp_path)
     again.run()
     assert again.ran == ["one"]
+
+
+def test_a_hash_that_a_step_gives_is_not_computed_again_and_holds(tmp_path: Path) -> None:
+    def make() -> str:
+        (tmp_path / "f").write_text("whole")
+        return hashlib.sha256(b"whole").hexdigest()
+
+    def run() -> tuple[list[str], str]:
+        told: list[str] = []
+        ledger = Ledger(tmp_path, "k", 1, told.append)
+        return told, ledger.step("one", str, make, lambda digest: {"f": digest})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger_module, "sha256_file", None)
+        run()
+    assert run()[0] == ["one: done before"]
+    (tmp_path / "f").write_text("cut")
+    assert run()[0] == ["one"]
+    assert run()[0] == ["one: done before"]
 
 
 def test_another_build_starts_from_nothing(tmp_path: Path) -> None:
@@ -155,12 +178,64 @@ def test_a_killed_build_goes_on_behind_its_last_step(tmp_path: Path) -> None:
     assert again.ran == ["two"]
 
 
+@pytest.mark.parametrize("renames", [0, 1])
+def test_an_interrupt_while_it_is_put_in_place_costs_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    target = tmp_path / "b"
+    target.mkdir()
+    (target / "one.onnx").write_text("the old one")
+    first = Workshop(tmp_path / "b.part")
+    first.run()
+    plain, count = Path.rename, 0
+
+    def cut_off(path: Path, to: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count > renames:
+            raise KeyboardInterrupt
+        return plain(path, to)
+
+    monkeypatch.setattr(Path, "rename", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        first.ledger.close(target)
+    monkeypatch.undo()
+    again = Workshop(tmp_path / "b.part")
+    again.run()
+    assert again.ran == []
+    again.ledger.close(target)
+    assert (target / "one.onnx").read_bytes() == b"one" * 100
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert not (target / FILE_NAME).exists()
+
+
 def test_an_error_of_ours_passes_as_it_is(tmp_path: Path) -> None:
     def refuse() -> Made:
         raise ConfigWrong("no")
 
     with pytest.raises(ConfigWrong, match=r"^no$"):
         Workshop(tmp_path).ledger.step("one", Made, refuse, lambda made: [made.file])
+
+
+def test_a_build_that_was_begun_is_told_from_one_that_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "recipe"
+    shop = Workshop(place / "bundle.part")
+    assert unfinished("recipe", [tmp_path]) is None, "nothing is done yet"
+    shop.run()
+    for engines in ("recipe", str(place), str(place / "bundle.part")):
+        begun = unfinished(engines, [tmp_path / "elsewhere", tmp_path])
+        assert begun is not None
+        assert begun.wrong.endswith("bundle.part is a build that has not finished")
+        assert begun.facts == "done: one, two; nobody is at it"
+        assert "goes on" in begun.fix
+    with alone(place):
+        begun = unfinished("recipe", [tmp_path])
+        assert begun is not None
+        assert f"process {os.getpid()} is at it" in begun.facts
+        assert begun.fix == "wait for it"
+    shop.ledger.close(place / "bundle")
+    assert unfinished("recipe", [tmp_path]) is None
+    assert unfinished("nothing", [tmp_path]) is None
 
 
 def test_keys_follow_everything_they_are_made_of(tmp_path: Path) -> None:

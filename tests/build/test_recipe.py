@@ -71,3 +71,11 @@ def test_what_a_recipe_may_not_say(tmp_path: Path, old: str, new: str, said: str
     with pytest.raises(ConfigWrong) as caught:
         load_recipe(written(tmp_path, old, new))
     assert said in str(caught.value)
+
+
+def test_features_of_another_embedding_table_are_other_features(tmp_path: Path) -> None:
+    float32, float16 = (
+        load_recipe(written(tmp_path, 'embeddings = "float32"', f'embeddings = "{kind}"'))
+        for kind in ("float32", "float16")
+    )
+    assert float32.config_bytes != float16.config_bytes

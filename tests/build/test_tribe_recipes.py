@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,21 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from neon_edge.build.calibrate.clip import from_clip
+from neon_edge.build.calibrate.take import HEARD
 from neon_edge.build.export import export_backbone
+from neon_edge.build.quantise.feeds import host_feeds, part_feeds
+from neon_edge.build.quantise.passes import open_pass
 from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone
+from neon_edge.build.samples import camera_frames
 from neon_edge.engine.manifest import BackboneManifest
 from neon_edge.engine.plan import compile_part, open_engine, this_machine
 from neon_edge.errors import ConfigWrong
 from neon_edge.features.streams import StreamedBackbone, open_features
 from neon_edge.types import AudioWindow, CameraFrame, Float32
+from tests.build.bfloat import write_emulated
+from tests.build.test_bfloat import LEAST_COSINE
 from tests.tiny_backbone import ENGINES, street, track
 
 pytestmark = pytest.mark.slow
@@ -106,6 +114,62 @@ def test_half_precision(tribe: Built, reference: ReferenceBackbone, tmp_path: Pa
         if ".ort." not in graph.name:
             compile_rtx(graph, graph.with_suffix(".plan"))
             assert graph.with_suffix(".plan").stat().st_size > 10_000
+
+
+def test_bfloat16(tribe: Built, reference: ReferenceBackbone, tmp_path: Path) -> None:
+    recipe = Recipe(structs.replace(tribe.recipe.text, precision="bf16"), tribe.recipe.directory)
+    manifest = export_backbone(recipe, None, tmp_path)
+    write_emulated(tmp_path, [part.onnx for part in manifest.parts], tmp_path)
+    parts = [compile_part(tmp_path, p, tmp_path, "onnxruntime", 1) for p in manifest.parts]
+    backbone = Built(recipe, tmp_path, structs.replace(manifest, parts=parts)).backbone()
+    backbone.instruct(WORDS[1])
+    backbone.see(window())
+    backbone.hear(sound())
+    backbone.infer()
+    ours = backbone.pooled.astype(np.float64)
+    theirs = reference.pooled(window(), WORDS[1], sound()).astype(np.float64)
+    lost = 1 - ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
+    print(f"{recipe.name}: 1 - cosine {lost:.2g}")
+    assert 1e-7 < lost <= 1 - LEAST_COSINE
+
+
+def test_moments_feed_every_part_what_a_robot_would(tribe: Built) -> None:
+    adaptor = tribe.recipe.adaptor
+    pictures, apart_s = adaptor.image.count, tribe.recipe.apart_s
+    moments = from_clip(HEARD, WORDS, 2, pictures, 0, adaptor.audio, apart_s)
+    feeds = host_feeds(tribe.directory, tribe.manifest, moments)
+    seen = [part.name for part, _ in part_feeds(tribe.directory, tribe.manifest, feeds, 1)]
+    assert seen == [part.name for part in tribe.manifest.parts]
+    backbone = tribe.backbone()
+    assert moments.sounds is not None
+    for place, fed in enumerate(feeds):
+        backbone.instruct(moments.instructions[place])
+        backbone.see(camera_frames(moments.frames[place]))
+        backbone.hear(AudioWindow(moments.sounds[place], 16000, (place + 1) * 10**12))
+        backbone.infer()
+        assert relative(np.asarray(fed["pooled"]).reshape(-1), backbone.pooled) <= 1e-5
+    with pytest.raises(ConfigWrong, match="holds no sound"):
+        host_feeds(tribe.directory, tribe.manifest, replace(moments, sounds=None))
+
+
+def test_a_timed_pass_encodes_every_sense(tribe: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, manifest = this_machine("onnxruntime"), tribe.manifest
+    engines = [open_engine(tribe.directory, p, machine, 1) for p in manifest.parts]
+    ran = dict.fromkeys(range(len(engines)), 0)
+    for number, engine in enumerate(engines):
+
+        def start(number: int = number, begin: Callable[[], None] = engine.start) -> None:
+            ran[number] += 1
+            begin()
+
+        monkeypatch.setattr(engine, "start", start)
+    infer, close = open_pass(manifest, tribe.directory, engines, WORDS[0])
+    for _ in range(3):
+        infer()
+    close()
+    names = [part.name.partition("_")[0] for part in manifest.parts]
+    wanted = {"video": 3, "audio": 3, "text": 1, "fusion": 3}
+    assert [ran[number] for number in range(len(names))] == [wanted[name] for name in names]
 
 
 def test_a_deaf_robot_goes_on_and_hears_again(tribe: Built, reference: ReferenceBackbone) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
@@ -11,14 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from neon_edge.build import published as published_module
 from neon_edge.build.export import write_embeddings
 from neon_edge.build.published import INDEX
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.tokenizer import open_tokenizer, train_tokenizer
-from neon_edge.build.weights import PublishedWeights, open_weights
+from neon_edge.build.weights import PublishedWeights, all_finite, open_weights
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import CameraFrame
+from tests.build.published_words import config_json
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 NORM = "thinker.model.norm.weight"
@@ -36,6 +39,7 @@ def publish(recipe: Recipe, directory: Path) -> Path:
         save_file(tensors, directory / file)
         places.update(dict.fromkeys(tensors, file))
     (directory / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    (directory / "config.json").write_text(json.dumps(config_json(recipe)))
     train_tokenizer(recipe.adaptor.special_tokens).save(str(directory / "tokenizer.json"))
     return directory
 
@@ -72,6 +76,7 @@ def test_one_file_of_bfloat16_is_widened(tiny_recipe: Recipe, tmp_path: Path) ->
     source = open_weights("random:3", tiny_recipe)
     tensors = {name: source.tensor(name).bfloat16() for name in tiny_recipe.adaptor.tensors()}
     save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config_json(tiny_recipe)))
     weights = open_weights(str(tmp_path), tiny_recipe)
     assert weights.tensor(NORM).dtype == torch.float32
     assert torch.equal(weights.tensor(NORM), tensors[NORM].float())
@@ -126,6 +131,18 @@ def test_random_weights_depend_on_seed_and_name_alone(tiny_recipe: Recipe) -> No
     assert not torch.equal(one.tensor(name), other.tensor(name))
     assert one.tensor(name).var() == pytest.approx(1 / 352, rel=0.02)
     assert one.sha256 == again.sha256 != other.sha256
+
+
+def test_shards_of_gigabytes_are_hashed_once(
+    published: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = open_weights(str(published), tiny_recipe)
+    first = weights.sha256
+    monkeypatch.setattr(published_module, "sha256_file", None)
+    assert weights.sha256 == first
+    monkeypatch.undo()
+    rewrite(published, NORM, torch.zeros(128))
+    assert open_weights(str(published), tiny_recipe).sha256 != first
 
 
 def test_weights_of_another_size(published: Path, tiny_recipe: Recipe) -> None:
@@ -183,18 +200,6 @@ def test_a_number_that_is_not_finite(published: Path, tiny_recipe: Recipe, bad: 
     assert "1 of 128" in caught.value.facts
 
 
-def test_settings_that_no_shape_shows(published: Path, tiny_recipe: Recipe) -> None:
-    text = {"num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 1e6}
-    config = {"thinker_config": {"text_config": text}}
-    (published / "config.json").write_text(json.dumps(config))
-    open_weights(str(published), tiny_recipe)
-    text["rope_theta"] = 1e4
-    (published / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigWrong, match="not those of recipe") as caught:
-        open_weights(str(published), tiny_recipe)
-    assert "rope_theta is 10000.0" in caught.value.facts
-
-
 @pytest.mark.parametrize("given", ["random:", "random:x", "random:-1", "nowhere", "/nowhere/x"])
 def test_what_is_no_source_of_weights(tiny_recipe: Recipe, given: str) -> None:
     with pytest.raises(ConfigWrong):
@@ -226,3 +231,16 @@ def test_embeddings_too_large_for_half_precision(published: Path, tiny_recipe: R
     weights = PublishedWeights(published, half, "here")
     with pytest.raises(ConfigWrong, match="does not fit"):
         write_embeddings(half, weights, published / "embeddings.npy")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_none_is_found_anywhere(dtype: torch.dtype, bad: float) -> None:
+    value = torch.linspace(-60000, 60000, 1037).to(dtype)
+    assert all_finite(value)
+    assert all_finite(value[:0])
+    for place in (0, 1, 511, 1036):
+        spoilt = value.clone()
+        spoilt[place] = bad
+        assert not all_finite(spoilt)
+        assert not all_finite(spoilt.reshape(17, 61))

@@ -7,14 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from neon_edge.capture.camera import open_camera
-from neon_edge.capture.live import LiveReader
+from neon_edge.capture.clip import decode_frames
+from neon_edge.capture.live import LiveReader, open_live
 from neon_edge.clock import MonotonicClock
 from neon_edge.config.robot import LiveCamera
-from neon_edge.errors import DeviceMissing
+from neon_edge.errors import ConfigWrong, DeviceMissing
 
 CLOCK = MonotonicClock()
 PATTERN = LiveCamera("front", "testsrc=size=64x48:rate=50,realtime", "lavfi")
@@ -103,3 +105,63 @@ def test_v4l2_stamps_are_believed_and_others_are_not() -> None:
     for foreign in (3, now_ns // 1_000_000_000 + 60):
         Video.pts = foreign if now_ns > 20_000_000_000 else -60
         assert reader._captured_ns(Video) >= now_ns
+
+
+def encoded(path: Path, codec: str, frames: int) -> list[tuple[int, int]]:
+    """A clip of a moving square at `path`; where each packet lies in the file."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options={"bf": "0"})
+        stream.width, stream.height = 160, 96
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(frames):
+            image = np.random.default_rng(number).integers(0, 60, (96, 160, 3), np.uint8)
+            image[20:60, 4 * number : 4 * number + 40] = 230
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+                out.mux(packet)
+        for packet in stream.encode(None):
+            out.mux(packet)
+    with av.open(str(path)) as written:
+        return [(p.pos, p.size) for p in written.demux(video=0) if p.size]
+
+
+def spoil(path: Path, start: int, size: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[start : start + size] = bytes(byte ^ 0x5A for byte in content[start : start + size])
+    path.write_bytes(content)
+
+
+def read_to_the_end(path: Path) -> LiveReader:
+    reader = open_live(LiveCamera("front", str(path), ""), CLOCK)
+    reader._thread.join(30)
+    return reader
+
+
+def test_a_packet_that_is_no_picture_costs_one_picture(tmp_path: Path) -> None:
+    path = tmp_path / "camera.avi"
+    packets = encoded(path, "mjpeg", 6)
+    content = bytearray(path.read_bytes())
+    start, size = packets[3]
+    content[start + 8 : start + size] = bytes(size - 8)
+    path.write_bytes(content)
+    with read_to_the_end(path) as reader:
+        assert reader.damaged == 1
+        assert reader._latest is not None
+        last = reader._latest[0].to_ndarray(format="rgb24")
+        # The square of frame 5, behind the packet that was broken.
+        assert last[40, 25:55].min() > 150
+        assert last[40, :15].max() < 100
+
+
+def test_a_picture_with_a_lost_part_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "camera.mp4"
+    packets = encoded(path, "libx264", 12)
+    start, size = packets[4]
+    spoil(path, start + size // 3, size // 3)
+    with av.open(str(path)) as container:
+        corrupt = [frame.is_corrupt for frame in container.decode(video=0)]
+    assert any(corrupt)
+    with read_to_the_end(path) as reader:
+        assert reader.damaged == sum(corrupt)
+    with pytest.raises(ConfigWrong, match="not a video we can play") as refused:
+        list(decode_frames(path))
+    assert "is damaged" in refused.value.facts

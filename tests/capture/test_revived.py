@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from neon_edge.capture.revived import RevivedCamera
+from neon_edge.capture.revived import Revived
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.types import CameraFrame
 
@@ -56,7 +56,7 @@ def test_it_comes_back_on_its_own(failure: Exception) -> None:
         return opened[-1]
 
     attempts = [False, True, True]
-    with RevivedCamera(opening, again_s=0.001) as camera:
+    with Revived(opening, again_s=0.001) as camera:
         assert camera.newest() is FRAME
         assert camera.newest() is None
         assert opened[0].closed
@@ -74,7 +74,7 @@ def test_a_robot_does_not_start_without_it() -> None:
         raise GONE
 
     with pytest.raises(DeviceMissing):
-        RevivedCamera(opening)
+        Revived(opening)
 
 
 def test_closing_ends_the_attempts() -> None:
@@ -86,7 +86,7 @@ def test_closing_ends_the_attempts() -> None:
             raise GONE
         return Pulled(GONE)
 
-    camera = RevivedCamera(opening, again_s=0.001)
+    camera = Revived(opening, again_s=0.001)
     camera.newest()
     assert camera.newest() is None
     camera.close()

@@ -10,9 +10,9 @@ import pytest
 
 from neon_edge.cli.bus_move import home
 from neon_edge.clock import FakeClock
-from neon_edge.config import load_robot
+from neon_edge.config import find_robot, load_robot
 from neon_edge.config.find import SHIPPED
-from neon_edge.errors import UsageWrong
+from neon_edge.errors import ConfigWrong, UsageWrong
 from neon_edge.sim.body import Body
 from neon_edge.sim.launch import simulated
 from tests.transport.inline import inline_buses
@@ -63,3 +63,28 @@ def test_an_unknown_joint_opens_nothing(file: Path) -> None:
     robot = load_robot(str(file))
     with pytest.raises(UsageWrong, match="'tail'"):
         home(robot, Namespace(what=["tail"], robot=str(file), yes=True), FakeClock())
+
+
+def test_a_shipped_robot_is_copied_to_its_owner_and_the_package_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    shipped = (SHIPPED / "so101.toml").read_text(encoding="utf-8")
+    before, clock = simulated(load_robot("so101")), FakeClock()
+    with inline_buses(Body(before, clock.now_ns(), POSE.copy()), clock):
+        assert home(before, Namespace(what=[], robot="so101", yes=True), clock) == 0
+    own = tmp_path / "neon-edge" / "robots" / "so101.toml"
+    assert (SHIPPED / "so101.toml").read_text(encoding="utf-8") == shipped
+    assert find_robot("so101") == own
+    assert load_robot("so101").joints[0].offset != 0
+    assert f"wrote {own}, a copy of {SHIPPED / 'so101.toml'}" in capsys.readouterr().err
+
+
+def test_a_file_in_a_directory_of_somebody_else_is_refused_before_anything_opens(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = load_robot(str(file))
+    monkeypatch.setattr("neon_edge.config.edit.os.access", lambda *_: False)
+    with pytest.raises(ConfigWrong, match="cannot be changed") as caught:
+        home(robot, Namespace(what=[], robot=str(file), yes=True), FakeClock())
+    assert str(file.parent) in caught.value.facts

@@ -54,6 +54,15 @@ def test_a_good_file_loads_with_its_order(tmp_path: Path) -> None:
     assert robot.joint_names == ["a", "b"]  # type: ignore[attr-defined]
 
 
+def test_cores_and_a_stage_s_budget_are_read(tmp_path: Path) -> None:
+    more = "[runtime]\ncpus = [2, 3]\n[budget]\nheads_ms = 4\n"
+    robot = load(tmp_path, GOOD + more)
+    assert robot.runtime.cpus == [2, 3]  # type: ignore[attr-defined]
+    assert robot.budget.heads_ms == 4.0  # type: ignore[attr-defined]
+    assert load_robot("sim").runtime.cpus == "auto"
+    assert load_robot("sim").budget.heads_ms is None
+
+
 @pytest.mark.parametrize(
     ("change", "wrong", "fix"),
     [
@@ -72,6 +81,12 @@ def test_a_good_file_loads_with_its_order(tmp_path: Path) -> None:
         (('channel = "can0"', 'channel = "sim"'), "simulated parts", "simulated = true"),
         (('name = "two"', 'name = "two'), "not valid TOML", "mend"),
         (("velocity = 2.0", "velocity = nan"), "velocity", "correct"),
+        (('rate_hz = 50', 'rate_hz = 50\nruntime.cpus = [2, 2]'), "each named once", '"auto"'),
+        (('rate_hz = 50', 'rate_hz = 50\nruntime.cpus = []'), "needs cores", '"any"'),
+        (('rate_hz = 50', 'rate_hz = 50\nruntime.cpus = [-1]'), "needs cores", "from 0"),
+        (('rate_hz = 50', 'rate_hz = 50\nruntime.cpus = "none"'), r"runtime\.cpus", "correct"),
+        (('rate_hz = 50', 'rate_hz = 50\nruntime.cpu = [1]'), "unknown key 'cpu'", "'cpus'"),
+        (('rate_hz = 50', 'rate_hz = 50\nbudget.heads_ms = 0'), r"budget\.heads_ms", "correct"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_named_with_its_fix(

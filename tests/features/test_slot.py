@@ -26,6 +26,11 @@ def pooled(value: float) -> np.ndarray:
     return np.full(WIDTH, value, dtype=np.float32)
 
 
+def test_its_memory_is_there_before_anybody_touches_it(path: Path) -> None:
+    found = path.stat()
+    assert found.st_blocks * 512 >= found.st_size
+
+
 def test_nothing_before_the_first_publication(path: Path) -> None:
     with SlotReader(path, MODEL) as reader:
         assert reader.latest() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,31 @@ def test_a_sliding_window_encodes_what_is_new_and_gives_the_same_bits(
         assert np.array_equal(passed(cached, window), passed(full, window))
     assert encoded(cached) == WINDOW + 6
     assert encoded(full) == WINDOW * 7
+
+
+def test_one_camera_rolls_through_a_window_of_its_own(
+    recipe: Recipe,
+    exported: tuple[Path, BackboneManifest],
+    full: Backbone,
+    pictures: list[UInt8],
+) -> None:
+    """The same graphs, told that all pictures of a pass are one camera's."""
+    directory, manifest = exported
+    image = msgspec.structs.replace(manifest.image, window=WINDOW, window_hz=4.0)
+    rolling = opened((directory, msgspec.structs.replace(manifest, image=image)))
+    quarter_ns = 250_000_000
+    frames = [
+        dataclasses.replace(frame, captured_ns=(n + 4) * quarter_ns)
+        for n, frame in enumerate(stream(pictures, 8))
+    ]
+    for at in range(8):
+        window = [frames[max(at - back, 0)] for back in reversed(range(WINDOW))]
+        assert np.array_equal(passed(rolling, [frames[at]]), passed(full, window))
+    assert encoded(rolling) == 8
+    with pytest.raises(ConfigWrong, match="another number of cameras") as refused:
+        rolling.see(frames[:2])
+    assert refused.value.facts == "2 against 1"
+    rolling.close()
 
 
 def test_one_picture_at_a_time_equals_transformers(

@@ -15,10 +15,13 @@ from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.blend import Blended
+from neon_edge.heads.fared import warnings_of
 from neon_edge.heads.guided import GuidedHeads
 from neon_edge.heads.network import HeadNetwork
-from neon_edge.heads.strategy import open_strategy, refuse_backbone, warnings_of
+from neon_edge.heads.prefix import PrefixHeads
+from neon_edge.heads.strategy import open_strategy, refuse_backbone
 from neon_edge.types import Features, JointState
+from tests.heads.told import told_of
 
 STEPS, EULER = 16, 4
 NAMES = ["a", "b"]
@@ -70,13 +73,14 @@ def contracting() -> EulerEngine:
     )
 
 
-def network(engine: Any) -> HeadNetwork:
+def network(engine: Any, prefix_rows: int = 0) -> HeadNetwork:
     part = Part(name="heads", onnx="heads.onnx", onnx_sha256="", inputs=[], outputs=[])
     manifest = HeadsManifest(
         checkpoint="c", checkpoint_sha256="", backbone_id="b", backbone_hash="0" * 16,
         head_type="flow", control_mode="x", joint_names=NAMES, base_velocity=False, steps=STEPS,
         sensors=[], part=part,
         noise=TensorSpec("noise", list(CHUNK)) if "noise" in engine.inputs else None,
+        prefix_rows=prefix_rows,
     )  # fmt: skip
     return HeadNetwork(engine, manifest, NAMES, {})
 
@@ -162,11 +166,12 @@ def test_laid_at_the_picture_the_delay_is_counted() -> None:
 
 def test_laid_at_the_picture_a_slow_backbone_is_refused_before_anything_moves() -> None:
     heads, _ = guided(laid="picture")
-    late = Features(np.zeros(4, np.float32), 0, 8 * TICK_NS + 1, 1, 1)
+    # Seven ticks and a little: a picture just ahead of a tick is first seen nine ticks later.
+    late = Features(np.zeros(4, np.float32), 0, 7 * TICK_NS + 1, 1, 1)
     with pytest.raises(ConfigWrong, match="cannot join") as refused:
         refuse_backbone(Blended(heads, 10, 2), late, 50.0)
     assert "H = 16, delay d = 9, executed s = 9" in refused.value.facts
-    refuse_backbone(heads, Features(late.pooled, 0, 8 * TICK_NS, 1, 1), 50.0)
+    refuse_backbone(heads, Features(late.pooled, 0, 7 * TICK_NS, 1, 1), 50.0)
     refuse_backbone(guided()[0], late, 50.0)
 
 
@@ -174,7 +179,7 @@ def test_a_backbone_that_slows_down_is_played_at_the_joints_and_counted() -> Non
     heads, engine = guided(laid="picture", execute=4)
     play(heads, None, range(5))
     play(heads, seen(0.5, 1, 0.5), range(5, 10))
-    assert warnings_of(heads) == []
+    assert warnings_of(told_of(heads)) == []
     old, runs = latent(engine)[15:], conditions(engine)
     # The picture of tick 3 at tick 15: twelve ticks of delay, where H = 16 allows eight.
     play(heads, seen(-0.5, 2, 3.5), range(15, 16))
@@ -183,7 +188,7 @@ def test_a_backbone_that_slows_down_is_played_at_the_joints_and_counted() -> Non
     played = play(heads, seen(-0.5, 2, 3.5), range(16, 25))
     assert conditions(engine) == runs + 3  # at 15, 19 and 23: every `execute` ticks
     assert np.isfinite(played).all() and heads.starved == 0
-    [said] = warnings_of(Blended(heads, 10, 2))
+    [said] = warnings_of(told_of(Blended(heads, 10, 2)))
     assert "1 times" in said and "H = 16, delay d = 12, executed s = 12" in said
     # Fast again, it is laid at its picture again.
     play(heads, seen(0.5, 3, 23.5), range(25, 26))
@@ -197,12 +202,29 @@ def test_an_execute_outside_the_envelope_is_refused_at_once(execute: int) -> Non
         guided(execute=execute)
 
 
-def test_missed_ticks_start_anew_and_are_counted() -> None:
+@pytest.mark.parametrize("at", [16, 17, 21, 32, 33, 51])
+def test_missed_ticks_start_anew_and_are_counted(at: int) -> None:
     heads, engine = guided()
     play(heads, seen(0.5, 1), range(2))
-    play(heads, seen(0.5, 1), range(50, 51))
+    assert np.isfinite(play(heads, seen(0.5, 1), range(at, at + 1))).all()
     assert heads.restarts == 1
     assert engine.guide is None
+
+
+@pytest.mark.parametrize("stall", range(1, 40))
+@pytest.mark.parametrize("strategy", ["rtc", "prefix"])
+def test_no_stall_of_the_backbone_or_of_the_loop_stops_it(strategy: str, stall: int) -> None:
+    for laid in ("joints", "picture"):
+        choice = HeadsChoice(strategy=strategy, laid=laid)  # type: ignore[arg-type]
+        own = network(contracting(), prefix_rows=8)
+        heads = (GuidedHeads if strategy == "rtc" else PrefixHeads)(own, choice, 2, 100)
+        play(heads, seen(0.5, 1, 0.5), range(1, 6))
+        play(heads, seen(0.5, 2, 3.5), range(6, 8))
+        # The backbone: nothing new for `stall` ticks. Then the loop itself.
+        played = play(heads, seen(-0.5, 3, 6.5 + stall), range(8 + stall, 12 + stall))
+        assert np.isfinite(played).all()
+        again = 12 + 2 * stall
+        assert np.isfinite(play(heads, seen(0.5, 4, again - 1.5), range(again, again + 4))).all()
 
 
 def test_a_nan_does_not_stay() -> None:

@@ -85,9 +85,9 @@ def test_trained_heads_are_chosen_in_the_robot_file() -> None:
 
 def test_a_backbone_that_needs_more_rows_than_trained_is_refused() -> None:
     heads, _ = prefixed(laid="picture")
-    late = Features(np.zeros(4, np.float32), 0, 5 * TICK_NS, 1, 1)
+    late = Features(np.zeros(4, np.float32), 0, 4 * TICK_NS, 1, 1)
     with pytest.raises(ConfigWrong, match="fewer rows") as refused:
         refuse_backbone(heads, late, 50.0)
     assert "at most 4, delay d = 5" in refused.value.facts
-    refuse_backbone(heads, Features(late.pooled, 0, 4 * TICK_NS, 1, 1), 50.0)
+    refuse_backbone(heads, Features(late.pooled, 0, 3 * TICK_NS, 1, 1), 50.0)
     refuse_backbone(prefixed()[0], late, 50.0)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neon_edge.engine.euler import EulerEngine
 from neon_edge.errors import ConfigWrong
 from neon_edge.heads.rtc import (
     Guidance,
@@ -133,20 +134,50 @@ def lerobot(field: Field, noise: Array, target: Array, mask: Array, bound: float
     return x
 
 
+class Computed:
+    """An engine in float64 that is a function of its inputs."""
+
+    def __init__(self, inputs: Any, outputs: Any, run: Any) -> None:
+        self.inputs = {name: np.zeros(shape) for name, shape in inputs.items()}
+        self.outputs = {name: np.zeros(shape) for name, shape in outputs.items()}
+        self._run = run
+
+    def start(self) -> None:
+        self._run(self.inputs, self.outputs)
+
+    def wait(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def ours(field: Field, noise: Array, target: Array, mask: Array, beta: float, exact: bool) -> Array:
-    base = np.zeros_like(target)
-    guide = Guidance(target, base, mask, beta, exact)
-    guide.begin(base[None], base[None] + 1, noise[None])
-    x = noise[None].astype(np.float64)
-    for k in range(EULER):
-        here, time = x, k / EULER
+    """What the robot runs: `EulerEngine` under `Guidance`, on the field's velocity and Jacobian."""
+    chunk = (1, *target.shape)
 
-        def pull(error: Array, here: Array = here) -> Array:
-            return (error.reshape(-1) @ field.jacobian(here)).reshape(error.shape)
+    def condition(given: Any, made: Any) -> None:
+        made["modulation"][:, 0] = np.arange(EULER) / EULER
+        made["gain"][:] = 1
 
-        v = field.velocity(x, time)
-        x = x + (v + guide.correction(x, v, time, pull)) / EULER
-    return x[0]
+    def velocity(given: Any, made: Any) -> None:
+        made["velocity"][0] = field.velocity(given["x"][0], given["modulation"][0, 0])
+
+    def pull(given: Any, made: Any) -> None:
+        made["pulled"][:] = (given["error"].reshape(-1) @ field.jacobian(given["x"])).reshape(chunk)
+
+    step = {"x": chunk, "modulation": (1, 1)}
+    made = {"modulation": (EULER, 1), "base": chunk, "gain": chunk}
+    engine = EulerEngine(
+        Computed({"pooled": (1, 1)}, made, condition),
+        Computed(step, {"velocity": chunk}, velocity),
+        Computed({**step, "error": chunk}, {"pulled": chunk}, pull),
+    )
+    engine.inputs["noise"][0] = noise
+    engine.guide = Guidance(target, np.zeros_like(target), mask, beta, exact)
+    engine.start()
+    engine.wait()
+    latent = engine.outputs["latent"][0]
+    assert np.array_equal(engine.outputs["chunk"][0], np.tanh(latent))
+    return latent
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -195,3 +226,13 @@ def test_a_moved_base_keeps_the_actions_where_it_can() -> None:
 def test_a_shift_drops_what_was_executed() -> None:
     latent = np.arange(12, dtype=np.float32).reshape(4, 3)
     assert shifted(latent, 1).tolist() == [[3, 4, 5], [6, 7, 8], [9, 10, 11], [0, 0, 0]]
+
+
+@given(st.integers(1, 20), st.integers(0, 60))
+def test_a_shift_past_the_end_leaves_nothing(steps: int, executed: int) -> None:
+    latent = np.arange(1, 2 * steps + 1, dtype=np.float32).reshape(steps, 2)
+    left = shifted(latent, executed)
+    kept = max(steps - executed, 0)
+    assert left.shape == latent.shape
+    assert np.array_equal(left[:kept], latent[steps - kept :])
+    assert not left[kept:].any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.heads.fresh import FreshHeads
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.several import Head, SeveralHeads, driven_by
-from neon_edge.types import Features, JointState
+from neon_edge.heads.strategy import Heads
+from neon_edge.types import Features, JointState, Setpoint
 
 ROBOT = load_robot("sim")
 NAMES = ROBOT.joint_names
@@ -59,6 +62,25 @@ def head(
     return Head(name, network, FreshHeads(network), joints, owns_base)
 
 
+class MadeFrom:
+    """A strategy whose setpoint says that it was made of features captured then."""
+
+    def __init__(self, inner: Heads, captured_ns: int) -> None:
+        self.inner = inner
+        self.driven = inner.driven
+        self._captured_ns = captured_ns
+
+    def setpoint(
+        self, features: Features | None, joints: JointState, at_ns: int, tick: int
+    ) -> Setpoint | None:
+        wanted = self.inner.setpoint(features, joints, at_ns, tick)
+        return wanted and dataclasses.replace(wanted, features_ns=self._captured_ns)
+
+
+def made_from(own: Head, captured_ns: int) -> Head:
+    return dataclasses.replace(own, strategy=MadeFrom(own.strategy, captured_ns))
+
+
 def state(value: float = 0.0) -> JointState:
     values = np.full(len(NAMES), value, np.float32)
     return JointState(values, values * 0, values * 0, np.ones(len(NAMES), np.int64))
@@ -83,6 +105,15 @@ def test_each_head_drives_what_it_names_and_the_rest_is_undriven() -> None:
     assert wanted.position[:2].tolist() == [-0.5] * 2
     assert wanted.base_velocity.tolist() == [0.5] * 3
     assert (wanted.features_ns, wanted.at_ns) == (5, 9)
+
+
+def test_the_oldest_features_of_all_heads_are_the_setpoints() -> None:
+    heads = [head("arms", ARMS, 0.25), head("legs", LEGS, 0.5)]
+    aged = [made_from(each, ns) for each, ns in zip(heads, (7, 900), strict=True)]
+    for order in (aged, aged[::-1]):
+        wanted = SeveralHeads(order, ROBOT).setpoint(FEATURES, state(), 1000, 1)
+        assert wanted is not None
+        assert wanted.features_ns == 7
 
 
 def test_without_features_none_of_it() -> None:

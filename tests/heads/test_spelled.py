@@ -12,13 +12,15 @@ from neon_edge.engine.action_tokens import ActionTokens, open_action_tokens
 from neon_edge.engine.manifest import HeadsManifest, Part
 from neon_edge.engine.spelling import SpellingEngine
 from neon_edge.errors import ConfigWrong
+from neon_edge.heads.fared import warnings_of
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.spelled import SpelledHeads
-from neon_edge.heads.strategy import open_strategy, warnings_of
+from neon_edge.heads.strategy import open_strategy
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.types import Features, Float32, Health, JointState, Rung
 from tests.engine.dictation import BASE, COLUMNS, GAIN, STEPS, dictating
 from tests.engine.fast_tokenizer import fit, waves
+from tests.heads.told import told_of
 
 TICK_NS = 20_000_000
 NAMES = ["a", "b", "c"]
@@ -123,8 +125,8 @@ def test_after_tokens_that_are_no_chunk_nothing_is_wanted_until_there_is_one(
     wanted = play(heads, {0: seen(0, 1, 0), 3: seen(1, 2, 3), 6: seen(2, 3, 6)}, 9)
     assert [made is None for made in wanted] == [False] * 3 + [True] * 3 + [False] * 3
     assert (heads.written, heads.refused) == (3, 1)
-    [told] = warnings_of(heads)
-    assert told.startswith("1 of 3 times") and "for count" in told
+    [told] = warnings_of(told_of(heads))
+    assert "no chunk 1 of 3 times" in told and "for count" in told
 
 
 def test_a_fault_moves_no_motor(tokens: ActionTokens, said: list[list[int]]) -> None:
@@ -142,7 +144,7 @@ def test_a_fault_moves_no_motor(tokens: ActionTokens, said: list[list[int]]) -> 
     for tick in range(1, 160):
         now = tick * TICK_NS
         state.received_ns[:] = now
-        features = seen(0 if tick < 100 else 1, 1 if tick < 100 else 2, tick)
+        features = seen(0 if tick < 100 else 1, tick, tick)
         setpoint = heads.setpoint(features, state, now, tick)
         command = safety.filter(setpoint, state, features, Health(), now)
         sent.append((command.position.copy(), command.rung))

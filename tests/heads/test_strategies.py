@@ -8,7 +8,7 @@ import pytest
 
 from neon_edge.config import load_robot
 from neon_edge.config.heads import HeadsChoice
-from neon_edge.engine.contract import Array
+from neon_edge.engine.contract import Array, Engine
 from neon_edge.engine.manifest import HeadsManifest, Part
 from neon_edge.heads.chunk import ChunkHeads
 from neon_edge.heads.ensemble import EnsembleHeads
@@ -47,7 +47,7 @@ class Ramp:
         pass
 
 
-def network(engine: Ramp) -> HeadNetwork:
+def network(engine: Engine) -> HeadNetwork:
     part = Part(name="heads", onnx="heads.onnx", onnx_sha256="", inputs=[], outputs=[])
     manifest = HeadsManifest(
         checkpoint="c", checkpoint_sha256="", backbone_id="b", backbone_hash="0" * 16,
@@ -146,6 +146,13 @@ def test_an_ensemble_is_the_weighted_mean_of_all_that_was_said_about_now() -> No
         said = [made * made + tick - made for made in range(max(0, tick - STEPS + 1), tick + 1)]
         weights = np.exp(-decay * np.arange(len(said)))
         assert wanted[tick] == pytest.approx(float(np.dot(weights, said) / weights.sum()), rel=1e-5)
+
+
+def test_a_chunk_that_is_no_number_is_shown_and_leaves_no_trace_in_an_ensemble() -> None:
+    heads = EnsembleHeads(network(Ramp()), 0.0)
+    wanted = play(heads, {0: seen(1, 1, 0), 3: seen(float("nan"), 2, 3), 4: seen(1, 3, 4)}, 12)
+    assert np.isnan(wanted[3])
+    assert np.isfinite(np.delete(wanted, 3)).all()
 
 
 def test_an_ensemble_forgets_what_a_gap_made_too_old() -> None:

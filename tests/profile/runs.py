@@ -11,6 +11,7 @@ from neon_edge.profile.probe import WakeRing
 from neon_edge.profile.report import ProfileReport, late_us, profile_report
 from neon_edge.runtime import report as reports
 from neon_edge.runtime.report import RunReport
+from neon_edge.runtime.tally import Tally
 from neon_edge.safety.watch import Cause
 from neon_edge.telemetry.mapped import row_dtype
 from neon_edge.telemetry.ring import PassRing, TickRing
@@ -84,19 +85,9 @@ def run_report(seen: Observed, **changes: object) -> RunReport:
         "real_time": ["FIFO 50"],
         "warnings": ["<i>warned</i> & fixed"],
     }
-    numbers: dict[str, object] = {
-        "ticks": len(seen.ticks),
-        "missed": reports.missed(seen.ticks),
-        "rate_hz": reports.rate(seen.ticks),
-        "lateness_us": reports.lateness(seen.ticks),
-        "stages_us": reports.stages(seen.ticks, seen.passes),
-        "feature_age_ms": reports.feature_age(seen.ticks),
-        "joint_age_ms": reports.joint_age(seen.ticks),
-        "backbone_passes": len(seen.passes),
-        "features_hz": reports.features_rate(seen.passes),
-        "causes": reports.causes(seen.ticks),
-        "stale": reports.held(seen.ticks),
-    }
+    tally = Tally()
+    tally.add(seen.ticks, seen.passes)
+    numbers: dict[str, object] = tally.counts()
     counts: dict[str, object] = {
         field: 0 for field in RunReport.__struct_fields__ if field not in facts | numbers
     }

@@ -20,12 +20,14 @@ def test_one_run_gives_json_a_page_a_trace_and_a_comparison(plans: Path, tmp_pat
     page, trace = tmp_path / "out.html", tmp_path / "out.json"
     ran = neon_edge(
         *base, "4", "--report", str(page), "--trace", str(trace),
-        "--against", str(tmp_path / "before.json"),
+        "--against", str(tmp_path / "before.json"), "--worse-than", "50%",
     )  # fmt: skip
     assert ran.returncode in (0, 1), ran.stderr
     report = json.loads(ran.stdout)
     assert report["ticks"] + report["missed"] == 200
-    assert (ran.returncode == 0) == all(line["kept"] for line in report["budget"])
+    worse = [change for change in report["against"]["changes"] if change["worse"]]
+    kept = all(line["kept"] for line in report["budget"])
+    assert (ran.returncode == 0) == (kept and not worse)
     assert report["lateness_histogram"]["total"] == report["ticks"]
     # The probe and the heads' trial started with the first tick, give or take their own start.
     assert report["probe_histogram"]["total"] > 50
@@ -36,6 +38,7 @@ def test_one_run_gives_json_a_page_a_trace_and_a_comparison(plans: Path, tmp_pat
     assert gpu["tick_us"] is not None or gpu["why_not"]
     assert report["recommendation"].startswith("heads on the")
     assert "before → after" in ran.stderr
+    assert len(report["against"]["changes"]) == 2 * 13 + 4
     assert ET.fromstring(page.read_text().removeprefix("<!doctype html>\n")).tag == "html"
     events = json.loads(trace.read_text())["traceEvents"]
     assert sum(event["name"] == "tick" for event in events) == report["ticks"]
@@ -51,6 +54,13 @@ def test_a_missing_before_is_refused_before_the_robot_moves(plans: Path, tmp_pat
     )  # fmt: skip
     assert ran.returncode == 2
     assert str(absent) in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 3
+
+
+def test_worse_than_nothing_is_refused_before_the_robot_moves() -> None:
+    ran = neon_edge("profile", "--robot", "sim", "--worse-than", "10%")
+    assert ran.returncode == 2
+    assert "worse than what?" in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 3
 
 

@@ -6,13 +6,16 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from neon_edge.profile.axes import Axis, decade_marks, figure, octave_marks, round_marks
+from neon_edge.profile.compare import Before
 from neon_edge.profile.markup import join, tag
 from neon_edge.profile.page import draw_page, write_page
 from neon_edge.profile.plots import Shade, merged, strip_plot
+from neon_edge.profile.report import compared
 from tests.profile.runs import observed, report, run_report
 
 
@@ -48,6 +51,20 @@ def test_both_schemes_and_every_section_are_there(page: str) -> None:
         "Where the heads should run", "Warnings", "the robot held", "missed",
     ):  # fmt: skip
         assert words in page
+
+
+def test_a_comparison_is_a_section_of_the_page() -> None:
+    seen = observed()
+    made = report(seen)
+    was = msgspec.json.decode(msgspec.json.encode(made), type=Before)
+    slow = msgspec.structs.replace(was, board="<old> board", rate_hz=1000.0)
+    drawn = draw_page(compared(made, slow, 5.0), seen, "")
+    text = "".join(ET.fromstring(drawn.removeprefix("<!doctype html>\n")).itertext())
+    assert "Before and after" in text
+    assert "not the same board: <old> board before" in text
+    assert "worse by more than 5 %: rate rate" in text
+    assert "worse than before" in text
+    assert "Before and after" not in draw_page(made, seen, "")
 
 
 def test_the_table_holds_the_reports_figures(page: str) -> None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import numpy as np
 
+from neon_edge.config import Budget, load_robot
+from neon_edge.profile.budget import judge
+from neon_edge.profile.compare import Before
 from neon_edge.profile.observe import Observed
 from neon_edge.profile.placements import TrialRing
 from neon_edge.profile.present import present
 from neon_edge.profile.report import (
     Placement,
     ProfileReport,
+    compared,
     judged_placements,
     overlapping,
+    profile_report,
     recommend,
 )
 from neon_edge.runtime.report import Spread
 from neon_edge.telemetry.mapped import row_dtype
 from neon_edge.telemetry.ring import PassRing
-from tests.profile.runs import MS, observed, report
+from tests.profile.runs import MS, observed, report, run_report
 
 
 def test_json_holds_everything_and_comes_back() -> None:
@@ -35,6 +42,42 @@ def test_the_terminal_shows_the_probe_and_both_histograms() -> None:
     text = present(report(observed()))
     for words in ("bare wake-up", "wake-up lateness, µs", "feature age, ms", "heads on the CPU"):
         assert words in text
+
+
+def test_a_comparison_is_in_the_json_and_decides_what_is_kept() -> None:
+    made = report(observed())
+    well = msgspec.structs.replace(made, budget=[])
+    faster = {
+        name: Spread(each.p50 / 2, each.p99 / 2, each.max) for name, each in made.stages_us.items()
+    }
+    was = msgspec.json.decode(
+        msgspec.json.encode(msgspec.structs.replace(made, stages_us=faster)), type=Before
+    )
+    both = compared(well, was, 10.0)
+    told = json.loads(msgspec.json.encode(both))["against"]
+    assert told["allowed_percent"] == 10.0
+    tick = next(c for c in told["changes"] if (c["row"], c["figure"]) == ("tick", "p99"))
+    assert (tick["ratio"], tick["worse"]) == (2.0, True)
+    assert (well.kept, both.kept, compared(well, was, None).kept) == (True, False, True)
+    assert "worse by more than 10 %" in present(both)
+
+
+def test_a_stage_with_a_budget_is_judged_and_one_without_is_not() -> None:
+    made = run_report(observed())
+    assert {line.row for line in judge(made, Budget())} == {
+        "tick", "wake-up lateness", "feature age", "missed ticks",
+    }  # fmt: skip
+    everything = {name: 1000.0 for name in Budget.__struct_fields__}
+    budget = Budget(**(everything | {"heads_ms": 1e-6, "backbone_ms": 1e-6, "write_ms": 1e-6}))
+    verdicts = {line.row: line.kept for line in judge(made, budget)}
+    assert len(verdicts) == len(Budget.__struct_fields__) + 1
+    assert [row for row, kept in verdicts.items() if not kept] == [
+        "backbone", "heads", "encode + write", "missed ticks",
+    ]  # fmt: skip
+    robot = msgspec.structs.replace(load_robot("sim"), budget=budget)
+    drawn = present(profile_report(made, observed(), robot)).splitlines()
+    assert sum(line.endswith("MISSED") for line in drawn) == 3
+    assert sum(line.endswith("  ok") for line in drawn) == len(Budget.__struct_fields__) - 3
 
 
 def rows_of(spans: list[tuple[int, int]]) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from neon_edge.profile.trace import recent, trace_events, write_trace
+from neon_edge.capture.senses import Sense
+from neon_edge.profile.trace import SUPERVISOR, recent, trace_events, write_trace
 from tests.profile.runs import observed
 
 Event = dict[str, Any]
@@ -105,6 +106,22 @@ def test_every_track_has_a_name_and_the_file_is_json(tmp_path: Path) -> None:
     assert all(e["ts"] >= 0 for e in events if "ts" in e)
 
 
+def test_what_the_supervisor_says_stands_where_it_became_true() -> None:
+    seen = observed()
+    seen.passes["video"][5:8] = Sense.DARK
+    seen.cameras = ["head"]
+    first_ns = min(seen.ticks["due_ns"].min(), seen.passes["captured_ns"].min())
+    said = [event for event in trace_events(seen) if event["ph"] == "i"]
+    assert {(event["pid"], event["tid"]) for event in said} == {SUPERVISOR[:2]}
+    told = {event["name"]: round(event["ts"] * 1e3) + first_ns for event in said}
+    assert told == {
+        "camera head is dark": seen.passes["captured_ns"][5],
+        "camera head is back": seen.passes["captured_ns"][8],
+        "hold: features old, tick 100": seen.ticks["start_ns"][100],
+        "run, tick 110": seen.ticks["start_ns"][110],
+    }
+
+
 def test_a_long_run_shows_its_end_and_arrows_still_resolve() -> None:
     cut = recent(observed(), 50)
     events = trace_events(cut)
@@ -124,6 +141,7 @@ REQUIRED: dict[str, Kinds] = {
     "X": {"ts": (int, float), "dur": (int, float), "pid": int, "tid": int, "name": str},
     "C": {"ts": (int, float), "pid": int, "name": str, "args": dict},
     "M": {"pid": int, "name": str, "args": dict},
+    "i": {"ts": (int, float), "pid": int, "tid": int, "name": str, "s": str},
     "s": FLOW,
     "t": FLOW,
     "f": FLOW,
@@ -156,9 +174,11 @@ def test_every_event_is_one_of_the_trace_event_format(tmp_path: Path, seed: int)
         elif event["ph"] == "C":
             assert event["args"], event
             assert all(type(value) in (int, float) for value in event["args"].values()), event
+        elif event["ph"] == "i":
+            assert event["s"] == "t", event  # of its thread's track
         elif event["ph"] in "stf":
             flows.setdefault((event["cat"], event["name"], event["id"]), []).append(event)
-    used = {(e["pid"], e["tid"]) for e in document["traceEvents"] if e["ph"] in "Xstf"}
+    used = {(e["pid"], e["tid"]) for e in document["traceEvents"] if e["ph"] in "iXstf"}
     for pid, tid in used:
         assert {(pid, tid, "process_name"), (pid, tid, "thread_name")} <= metadata
     assert flows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -19,7 +20,9 @@ from neon_edge.errors import ConfigWrong, DeviceMissing, UsageWrong
 from neon_edge.features.backbone import instruction_id
 from neon_edge.runtime.instructions import Instructor, Listener
 from neon_edge.runtime.requests import (
+    CALLERS,
     PATIENCE_NS,
+    SILENCE_NS,
     Answer,
     Reply,
     Request,
@@ -95,13 +98,23 @@ class Desk:
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
         self.ready = False
-        self.requests = Requests(path, {"echo": self.echo, "slow": self.slow}, self.clock)
+        self.requests = Requests(
+            path, {"echo": self.echo, "slow": self.slow, "full": self.full}, self.clock
+        )
 
     def echo(self, text: str) -> Answer:
         return lambda: Reply(True, {"text": text})
 
     def slow(self, _: str) -> Answer:
         return lambda: Reply(True) if self.ready else None
+
+    def full(self, when: str) -> Answer:
+        def answer() -> Reply | None:
+            raise OSError(28, "No space left on device")
+
+        if when == "now":
+            answer()
+        return answer
 
     def caller(self, packet: bytes = b"") -> socket.socket:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -148,17 +161,46 @@ def test_nonsense_is_refused_and_harms_nobody(desk: Desk, packet: bytes) -> None
 def test_silent_and_vanished_callers_are_let_go(desk: Desk) -> None:
     desk.caller().close()
     desk.caller(b'{"ask":"echo"}').close()
+    silent = desk.caller()
     desk.requests.look()
-    silent = [desk.caller() for _ in range(16)]
+    desk.clock.advance_ns(SILENCE_NS)
     desk.requests.look()
+    assert "in time" in heard(silent).wrong
+
+
+def test_whoever_waits_for_an_answer_is_waited_with_longer_than_the_silent(desk: Desk) -> None:
+    slow = desk.caller(b'{"ask":"slow"}')
+    desk.requests.look()
+    desk.clock.advance_ns(PATIENCE_NS - 1)
+    desk.requests.look()
+    desk.ready = True
+    desk.requests.look()
+    assert heard(slow).done
+
+
+@pytest.mark.parametrize("crowd", [b"", b'{"ask":"slow"}'])
+def test_no_crowd_of_callers_keeps_another_from_being_heard(desk: Desk, crowd: bytes) -> None:
+    crowded = [desk.caller(crowd) for _ in range(CALLERS)]
     desk.requests.look()
     late = desk.caller(b'{"ask":"echo"}')
     desk.requests.look()
-    desk.clock.advance_ns(PATIENCE_NS)
-    desk.requests.look()
-    assert "in time" in heard(silent[0]).wrong
-    desk.requests.look()
     assert heard(late).done
+    more = [desk.caller(crowd) for _ in range(CALLERS)]
+    desk.requests.look()
+    assert "too many" in heard(crowded[0]).wrong
+    last = desk.caller(b'{"ask":"echo"}')
+    desk.requests.look()
+    assert heard(last).done
+    assert more
+
+
+def test_an_answer_that_fails_is_an_answer(desk: Desk) -> None:
+    for words, where in (("full at once", "now"), ("full later", "later")):
+        caller = desk.caller(b'{"ask":"full","text":"%s"}' % where.encode())
+        desk.requests.look()
+        reply = heard(caller)
+        assert not reply.done, words
+        assert "No space left" in reply.facts
 
 
 def test_a_second_robot_does_not_take_the_first_one_s_socket(desk: Desk) -> None:
@@ -170,6 +212,12 @@ def test_without_a_robot_there_is_nobody_to_speak_to(tmp_path: Path) -> None:
     with pytest.raises(DeviceMissing, match="does not answer"):
         ask(tmp_path / "absent", Request("status"))
     assert find_socket(str(tmp_path)) == tmp_path / "neon-edge.sock"
+
+
+def test_bytes_that_are_no_text_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(UsageWrong, match="not text") as caught:
+        ask(tmp_path / "absent", Request("say", os.fsdecode(b"go \xff")))
+    assert "surrogates" in caught.value.facts
 
 
 @pytest.mark.slow

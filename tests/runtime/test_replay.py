@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import resource
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +14,15 @@ from mcap.reader import make_reader
 
 from neon_edge.config import load_robot
 from neon_edge.errors import ConfigWrong
-from neon_edge.runtime.messages import POOLED, ROWS
-from neon_edge.runtime.observed import Kind, observed_fields
+from neon_edge.runtime.messages import POOLED
+from neon_edge.runtime.observed import Kind
 from neon_edge.runtime.replay import replay
-from neon_edge.telemetry.mapped import row_dtype
 from neon_edge.telemetry.parts import PartedFile, following, part_path
-from neon_edge.telemetry.recording import Channel, Message, Recorded, RecordingFile
+from neon_edge.telemetry.recording import Channel, Recorded
 from neon_edge.types import Rung
-from tests.cli.live import Live, wait_s
+from tests.cli.live import Live
 from tests.conftest import neon_edge
-
-JOINTS = load_robot("sim").joint_names
-DTYPE = row_dtype(observed_fields(len(JOINTS)))
-
-
-@pytest.fixture(scope="module")
-def recording(plans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose backbone dies, whose control process dies and comes back, and is re-armed."""
-    path = tmp_path_factory.mktemp("recorded") / "run.mcap"
-    live = Live(plans, "--record", str(path))
-    live.until_ticking()
-    wait_s(3)
-    # Stopped first: a quiet machine has a killed one back before the robot need hold.
-    live.hurt("neon_edge.runtime.backbone", signal.SIGSTOP)
-    live.until(Rung.HOLD)
-    live.hurt("neon_edge.runtime.backbone", signal.SIGKILL)
-    live.until(Rung.RUN)
-    live.hurt("neon_edge.runtime.control", signal.SIGKILL)
-    wait_s(1)
-    live.until(Rung.OFF)
-    live.hurt("neon_edge.runtime.control", signal.SIGUSR1)
-    live.until(Rung.RUN)
-    wait_s(2)
-    live.run.terminate()
-    code, out, err = live.end()
-    assert code == 0, err
-    assert json.loads(out)["rows_lost"] == 0
-    assert f"recorded {path}" in err
-    return path
-
-
-def rows_of(path: Path) -> np.ndarray:
-    payloads = [m.payload for m in Recorded(path).messages() if m.topic == ROWS]
-    return np.frombuffer(b"".join(payloads), DTYPE)
-
-
-def rewritten(path: Path, out: Path, change: dict[int, bytes], without: str = "") -> Path:
-    """The recording again, with some of its rows changed or one topic left out."""
-    source = Recorded(path)
-    messages = list(source.messages())
-    channels = [Channel(topic, "", None, about) for topic, about in source.channels.items()]
-    file = RecordingFile(out, channels, source.metadata, 1 << 16)
-    number = -1
-    for message in messages:
-        number += message.topic == ROWS
-        if message.topic == ROWS and number in change:
-            if change[number]:
-                file.add(Message(ROWS, message.at_ns, change[number]))
-        elif message.topic != without:
-            file.add(message)
-    file.close()
-    return out
+from tests.runtime.recordings import JOINTS, rewritten, rows_of
 
 
 @pytest.mark.slow

@@ -17,11 +17,12 @@ from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import PlanUnfit
 from neon_edge.heads.several import Head, SeveralHeads
-from neon_edge.runtime import swapping
+from neon_edge.runtime import swap_in
 from neon_edge.runtime.headset import HeadPlan, base_driver, refuse_swap, undriven
 from neon_edge.runtime.loop import Tick, Ticker, control_loop
 from neon_edge.runtime.spec import RunSpec, read_spec, replaced, write_spec
-from neon_edge.runtime.swapping import SwapIn, SwapNote, SwapOrder
+from neon_edge.runtime.swap_in import SwapIn
+from neon_edge.runtime.swapping import SwapNote, SwapOrder
 from neon_edge.types import Features, Float32, JointState, Setpoint
 from tests.heads.test_several import LEGS, NAMES, head, manifest, state
 
@@ -141,7 +142,7 @@ def test_a_swap_under_way_misses_no_tick_and_ramps(
         opened.set()
         return head("legs", LEGS, 1.0, base=True)
 
-    monkeypatch.setattr(swapping, "open_head", open_head)
+    monkeypatch.setattr(swap_in, "open_head", open_head)
     order = SwapOrder(3, 0, plan(checkpoint="new"), 0.2)
     spec.swap_wanted.write_bytes(msgspec.json.encode(order))
     swap = SwapIn(spec, heads, MonotonicClock())
@@ -167,7 +168,7 @@ def test_a_head_that_does_not_open_leaves_the_old_one_and_says_why(
     def open_head(*_: object) -> Head:
         raise PlanUnfit("it does not open", "facts", "fix")
 
-    monkeypatch.setattr(swapping, "open_head", open_head)
+    monkeypatch.setattr(swap_in, "open_head", open_head)
     heads = SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT)
     before = heads.heads[0]
     spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(1, 0, plan(), 0.2)))
@@ -178,6 +179,45 @@ def test_a_head_that_does_not_open_leaves_the_old_one_and_says_why(
     assert swap.look(5) == 0
     assert heads.heads == [before]
     swap.close()
+
+
+def test_a_head_that_breaks_while_it_opens_leaves_the_thread_for_the_next(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_head(wanted: HeadPlan, _: object) -> Head:
+        raise RuntimeError("the engine's own words")
+
+    monkeypatch.setattr(swap_in, "open_head", open_head)
+    swap = SwapIn(spec, SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT), MonotonicClock())
+    swap.start()
+    swap.asked()  # a signal that nobody meant: there is no order
+    for number in (1, 2):
+        spec.swap_done.unlink(missing_ok=True)
+        spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(number, 0, plan(), 0.2)))
+        swap.asked()
+        note = note_of(spec)
+        assert note.number == number
+        assert "the engine's own words" in note.facts
+    assert not spec.swap_wanted.exists()
+    swap.close()
+
+
+def test_a_head_that_no_tick_took_is_not_called_swapped(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    new = head("legs", LEGS, 1.0, base=True)
+    monkeypatch.setattr(new.network.engine, "close", lambda: closed.append("new"))
+    monkeypatch.setattr(swap_in, "open_head", lambda *_: new)
+    swap = SwapIn(spec, SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT), MonotonicClock())
+    spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(1, 0, plan(), 0.2)))
+    swap.start()
+    swap.asked()
+    while swap._ready is None:
+        wait()
+    swap.close()
+    assert note_of(spec).wrong == "the run ended before the new head was taken"
+    assert closed == ["new"]
 
 
 def test_a_run_that_was_swapped_restarts_with_what_ran(spec: RunSpec) -> None:
@@ -205,7 +245,7 @@ def test_an_end_waits_for_a_load_and_takes_no_more_orders(
         ended.append("opened")
         return head("legs", LEGS, 1.0, base=True)
 
-    monkeypatch.setattr(swapping, "open_head", open_head)
+    monkeypatch.setattr(swap_in, "open_head", open_head)
     spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(1, 0, plan(), 0.2)))
     swap = SwapIn(spec, heads, MonotonicClock())
     swap.start()

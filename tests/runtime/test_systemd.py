@@ -94,6 +94,26 @@ def test_the_watchdog_is_fed_by_new_ticks_alone(address: str, listener: Listener
     assert "WATCHDOG=1" not in listener.listen()
 
 
+def test_the_watchdog_is_fed_while_a_dead_control_process_is_brought_back(
+    address: str, listener: Listener
+) -> None:
+    told, clock = service(address, WATCHDOG_USEC="10000000", WATCHDOG_PID=str(os.getpid()))
+    told.look("starting", 0, "", waiting=True)
+    assert "WATCHDOG=1" not in listener.listen()
+    told.look("running", 5, "")
+    listener.listen()
+    fed = 0
+    for _ in range(300):  # 30 s: longer than the longest wait between two restarts
+        clock.advance_ns(SECOND // 10)
+        told.look("starting", 5, "", waiting=True)
+        fed += listener.listen().count("WATCHDOG=1")
+    assert fed == 6
+    for _ in range(100):
+        clock.advance_ns(SECOND // 10)
+        told.look("starting", 5, "", waiting=False)
+    assert "WATCHDOG=1" not in listener.listen()
+
+
 @pytest.mark.parametrize(
     "environment", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"}]
 )

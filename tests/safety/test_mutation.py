@@ -24,9 +24,10 @@ def mutate(*words: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_sample_of_mutants_all_die() -> None:
-    code, found = mutate("--sample", "40", "--seed", "6")
+    """Forty that the commit draws: over time all of them, and the same again for who looks."""
+    code, found = mutate("--sample", "40")
     alive = [v for v in found["verdicts"] if v["fate"] not in {"killed", "equivalent"}]
-    assert alive == []
+    assert alive == [], f"scripts/mutate_safety.py --sample 40 --seed {found['seed']}"
     assert code == 0
     assert found["killed"] >= 35
 
@@ -34,8 +35,25 @@ def test_a_sample_of_mutants_all_die() -> None:
 @pytest.mark.slow
 def test_a_mutant_that_no_test_looks_at_survives_and_fails_the_run() -> None:
     blind = "tests/safety/test_ladder_alone.py"
-    code, found = mutate("--only", "limits.py", "--sample", "3", "--tests", blind)
-    assert (code, found["mutants"], found["survived"]) == (1, 3, 3)
+    code, found = mutate("--only", "limits.py", "--sample", "3", "--seed", "7", "--tests", blind)
+    assert (code, found["mutants"], found["survived"], found["seed"]) == (1, 3, 3, 7)
+
+
+def test_another_commit_draws_another_sample_and_the_same_one_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import mutate_safety
+
+    monkeypatch.setattr(mutate_safety, "ROOT", tmp_path)
+    assert mutate_safety.seed_of_commit() == 0
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    seeds = []
+    for subject in ("one", "two"):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", subject], check=True)
+        seeds += [mutate_safety.seed_of_commit(), mutate_safety.seed_of_commit()]
+    assert seeds[0] == seeds[1] != seeds[2] == seeds[3]
 
 
 Changes = Callable[[str], set[str]]

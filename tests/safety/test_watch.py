@@ -31,8 +31,12 @@ def judge(
     position: float = 0,
     base: float = 0,
     health: Health | None = None,
+    chunk_ns: int | None = None,
 ) -> Judgement:
-    """One judgement. Times are ages; `last_ns` is that of the tick before, for a new watch."""
+    """One judgement. Times are ages; `last_ns` is that of the tick before, for a new watch.
+
+    `chunk_ns` is the age of what the setpoint was made of, where that is not the newest features.
+    """
     if watch is None:
         watch = Watch(SafetyLimits(), np.float32([1, 2, 0.1]))
         watch.start(now_ns - last_ns)
@@ -44,9 +48,11 @@ def judge(
     if features_ns is not None:
         features = Features(zeros, now_ns - features_ns, now_ns, 1, 1)
     if setpoint_ns is not None:
+        made_of_ns = chunk_ns if chunk_ns is not None else features_ns or 0
         setpoint = Setpoint(
-            zeros + np.float32(position), np.float32([0, 0, base]), 0, now_ns - setpoint_ns
-        )
+            zeros + np.float32(position), np.float32([0, 0, base]), now_ns - made_of_ns,
+            now_ns - setpoint_ns,
+        )  # fmt: skip
     return watch.judge(setpoint, joints, features, health or Health(), now_ns)
 
 
@@ -55,8 +61,9 @@ def test_numbers_of_causes_and_rungs_are_those_in_every_recording() -> None:
         "NONE", "NO_FEATURES", "FEATURES_OLD", "JOINT_SILENT", "NOT_FINITE", "HEAD_LATE",
         "BUS_DROPPING", "TOO_FAST", "TILTED", "MOTOR_FAULT", "STOP_PRESSED", "HELD_TOO_LONG",
         "DAMPED_TOO_LONG", "DISARMED", "BASE_SILENT", "IMU_SILENT", "TURNING",
+        "STAMP_AHEAD",
     ]  # fmt: skip
-    assert [int(cause) for cause in Cause] == list(range(17))
+    assert [int(cause) for cause in Cause] == list(range(18))
     assert [int(rung) for rung in Rung] == list(range(5))
     assert RUNNING == (Rung.RUN, Cause.NONE, 1.0, -1)
     assert DISARMED == (Rung.OFF, Cause.DISARMED, 1.0, -1)
@@ -96,6 +103,7 @@ CAUSES: list[tuple[dict[str, Any], Rung, Cause, int]] = [
     ({"velocity": (0, 9, 0)}, Rung.DAMP, Cause.TOO_FAST, 1),
     ({"health": Health(bus_missing=0.6)}, Rung.DAMP, Cause.BUS_DROPPING, -1),
     ({"silent_ns": (0, 100 * MS, 0)}, Rung.HOLD, Cause.JOINT_SILENT, 1),
+    ({"silent_ns": (0, 0, -61 * MS)}, Rung.HOLD, Cause.STAMP_AHEAD, 2),
     ({"base_ns": 201 * MS}, Rung.HOLD, Cause.BASE_SILENT, -1),
     ({"health": Health(imu_ns=NOW_NS - 101 * MS)}, Rung.HOLD, Cause.IMU_SILENT, -1),
     ({"health": Health(bus_missing=0.3)}, Rung.HOLD, Cause.BUS_DROPPING, -1),
@@ -236,3 +244,53 @@ def test_a_silent_imu_asks_for_the_robot_file_s_rung(imu_silent: Any, rung: Rung
         watch = Watch(limits, np.ones(N, np.float32))
         watch.start(NOW_NS)
         assert judge(watch, health=Health(imu_ns=NOW_NS - age_ns)).rung is expected
+
+
+@pytest.mark.parametrize("ahead", ["features_ns", "setpoint_ns", "base_ns", "silent_ns", "imu"])
+@pytest.mark.parametrize("by_ns", [60 * MS, 60 * MS + 1, 100_000 * MS])
+def test_what_is_dated_ahead_of_the_loop_s_own_delay_holds(ahead: str, by_ns: int) -> None:
+    change: dict[str, Any] = {ahead: -by_ns}
+    if ahead == "silent_ns":
+        change = {ahead: (-MS, -by_ns, 0)}
+    if ahead == "imu":
+        change = {"health": Health(imu_ns=NOW_NS + by_ns)}
+    judgement = judge(**change)
+    if by_ns == 60 * MS:
+        assert judgement == RUNNING
+        return
+    assert (judgement.rung, judgement.cause) == (Rung.HOLD, Cause.STAMP_AHEAD)
+    assert (type(judgement.rung), type(judgement.cause)) == (Rung, Cause)
+    assert judgement.joint == (1 if ahead == "silent_ns" else -1)
+
+
+def test_the_loop_s_own_delay_is_the_robot_file_s() -> None:
+    for ahead_ns, rung in ((45 * MS, Rung.RUN), (45 * MS + 1, Rung.HOLD)):
+        watch = Watch(SafetyLimits(head_hold_after_ms=45), np.ones(N, np.float32))
+        watch.start(NOW_NS)
+        assert judge(watch, features_ns=-ahead_ns).rung is rung
+
+
+def test_neither_setpoint_nor_features_need_be_there_to_find_a_stamp_ahead() -> None:
+    ahead = {"base_ns": -61 * MS}
+    for absent in ("features_ns", "setpoint_ns"):
+        assert judge(**ahead, **{absent: None}).cause is Cause.STAMP_AHEAD  # type: ignore[arg-type]
+
+
+def test_features_dated_ahead_do_not_matter_to_who_goes_without() -> None:
+    watch = Watch(LIMITS, np.ones(N, np.float32))
+    watch.start(NOW_NS)
+    watch.forgo_features()
+    assert judge(watch, features_ns=-100 * MS) == RUNNING
+
+
+@pytest.mark.parametrize(
+    ("features_ms", "chunk_ms", "rung"),
+    [
+        (50, 401, Rung.SCALE), (50, 1001, Rung.HOLD), (401, 50, Rung.SCALE),
+        (1001, 50, Rung.HOLD), (50, 400, Rung.RUN),
+    ],
+)  # fmt: skip
+def test_a_chunk_is_as_old_as_what_it_was_made_of(
+    features_ms: int, chunk_ms: int, rung: Rung
+) -> None:
+    assert judge(features_ns=features_ms * MS, chunk_ns=chunk_ms * MS).rung is rung

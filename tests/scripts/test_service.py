@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from neon_edge.config import load_robot
 from tests.conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
@@ -85,6 +86,19 @@ def test_a_wrong_command_line_or_file_is_not_tried_again() -> None:
     assert re.search(r"^RestartPreventExitStatus=2 78$", text, re.M)
     assert re.search(r"^Type=notify$", text, re.M)
     assert not re.search(r"^(CPUScheduling|MemoryDenyWriteExecute|PrivateDevices)", text, re.M)
+
+
+def test_what_remembers_a_crash_outlives_it_and_not_a_stop() -> None:
+    text = (SCRIPTS / "neon-edge.service").read_text()
+    assert re.search(r"^RuntimeDirectory=neon-edge$", text, re.M)
+    assert re.search(r"^RuntimeDirectoryPreserve=restart$", text, re.M)
+
+
+def test_the_unit_waits_longer_for_a_start_than_the_robot_does_for_its_features() -> None:
+    text = (SCRIPTS / "neon-edge.service").read_text()
+    patience = re.search(r"^TimeoutStartSec=(\d+)$", text, re.M)
+    assert patience is not None
+    assert int(patience[1]) > load_robot("sim").first_features_s
 
 
 def test_a_dry_run_shows_every_step_and_takes_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neon_edge.errors import ConfigWrong, UsageWrong
+from neon_edge.errors import ConfigWrong, DeviceMissing, UsageWrong
 from neon_edge.telemetry.mapped import ArrayRing, create_ring, fields_of, fields_text
 from neon_edge.telemetry.reader import RingReader
 
@@ -86,3 +87,22 @@ def test_a_row_allocates_nothing_that_stays(tmp_path: Path) -> None:
 def test_more_fields_than_the_header_holds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="more fields"):
         create_ring(tmp_path / "rows.ring", tuple((f"field_{n}", "f8*3") for n in range(100)), 4)
+
+
+def test_a_ring_s_memory_is_there_before_anybody_touches_it(tmp_path: Path) -> None:
+    create_ring(tmp_path / "ring", (("a", "i8"),), 4096)
+    found = (tmp_path / "ring").stat()
+    assert found.st_blocks * 512 >= found.st_size
+
+
+def test_a_full_disk_is_told_when_the_ring_is_made_and_not_at_a_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DeviceMissing, match="no room") as told:
+        create_ring(tmp_path / "ring", (("a", "i8"),), 4096)
+    assert "No space left" in told.value.facts
+    assert not (tmp_path / "ring").exists()

@@ -49,20 +49,31 @@ def test_loads_of_a_humanoid(
 
 
 @pytest.mark.parametrize(
-    ("family", "joints", "bus", "milliseconds"),
+    ("family", "joints", "bus", "milliseconds", "look"),
     [
-        ("dynamixel", 29, SerialBus("line", "x"), 8.7),
-        ("dynamixel", 29, SerialBus("line", "x", fast_sync_read=True), 6.2),
-        ("dynamixel", 29, SerialBus("line", "x", baud=4_000_000), 2.6),
-        ("dynamixel", 7, SerialBus("line", "x"), 2.3),
-        ("feetech", 29, SerialBus("line", "x"), 5.4),
-        ("feetech", 6, SerialBus("line", "x"), 1.24),
-        ("unitree", 29, SerialBus("line", "x", baud=4_000_000), 5.3),
+        ("dynamixel", 29, SerialBus("line", "x"), 8.7, 0.34),
+        ("dynamixel", 29, SerialBus("line", "x", fast_sync_read=True), 6.2, 0.34),
+        ("dynamixel", 29, SerialBus("line", "x", baud=4_000_000), 2.6, 0.1),
+        ("dynamixel", 7, SerialBus("line", "x"), 2.3, 0.34),
+        ("feetech", 29, SerialBus("line", "x"), 5.4, 0.26),
+        ("feetech", 6, SerialBus("line", "x"), 1.24, 0.26),
+        ("unitree", 29, SerialBus("line", "x", baud=4_000_000), 5.3, 0.02),
     ],
 )
-def test_cycles_of_serial_lines(family: str, joints: int, bus: Bus, milliseconds: float) -> None:
+def test_cycles_of_serial_lines(
+    family: str, joints: int, bus: Bus, milliseconds: float, look: float
+) -> None:
+    """States and goals as published, and one servo of the line looked at."""
     (load,) = bus_loads(robot(family, joints, 50.0, bus))
-    assert load.tick_s * 1e3 == pytest.approx(milliseconds, abs=0.051)
+    assert load.tick_s * 1e3 == pytest.approx(milliseconds + look, abs=0.051)
+
+
+@pytest.mark.parametrize("family", ["feetech_scs", "unitree"])
+def test_a_line_of_turns_has_no_more_of_a_tick_than_it_is_waited_for(family: str) -> None:
+    check_load(robot_of(family, 8, rate_hz=50.0))
+    with pytest.raises(ConfigWrong, match="cannot carry") as caught:
+        check_load(robot_of(family, 15, rate_hz=200.0))
+    assert "at most 30%" in caught.value.facts
 
 
 def test_what_cannot_fit_is_refused_and_what_would_is_named() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
+from neon_edge.config import RobotConfig
 from neon_edge.sim.faults import Faults, WireFaults
 from neon_edge.transport.protocol import dynamixel, feetech
 from neon_edge.transport.protocol.dynamixel_stream import StreamParser
@@ -54,18 +56,37 @@ def test_loss_costs_answers_and_nothing_else(family: str) -> None:
             assert clock.now_ns() - begun_ns < TICK_NS, "waiting for lost answers ate the tick"
             clock.sleep_until_ns(begun_ns + TICK_NS)
             assert np.abs(state.position - pose).max() < 0.3
-        assert sent == 3 * TICKS
+        # A moteus that did not answer twice in a row may have started again: it waits a tick.
+        assert sent == 3 * TICKS or (family == "moteus" and sent > 3 * 0.99 * TICKS)
         assert not robot.counters.faults.any()
         assert (oldest <= LONGEST_NS).all(), oldest / TICK_NS
-        if family != "odrive":  # it tells its state unasked, several times a tick
+        # An ODrive tells its state unasked, several times a tick; a moteus is asked again.
+        if family not in ("odrive", "moteus"):
             share = (robot.counters.received - before) / TICKS
             assert ((share > 0.88) & (share < 0.99)).all(), share
 
 
+def over_lines(config: RobotConfig, lines: int) -> RobotConfig:
+    """The same joints on each of so many lines."""
+    names = [f"line_{k}" for k in range(lines)]
+    return msgspec.structs.replace(
+        config,
+        buses=[msgspec.structs.replace(config.buses[0], name=name) for name in names],
+        joints=[
+            msgspec.structs.replace(joint, bus=name, name=f"{name}_{joint.name}")
+            for name in names
+            for joint in config.joints
+        ],
+    )
+
+
 @pytest.mark.parametrize("family", ["feetech_scs", "unitree"])
-@pytest.mark.parametrize("rate_hz", [50.0, 200.0])
-def test_motors_that_all_fall_silent_cost_a_share_of_the_tick(family: str, rate_hz: float) -> None:
-    config = robot_of(family, 8, rate_hz=rate_hz)
+@pytest.mark.parametrize(("joints", "rate_hz"), [(8, 50.0), (5, 200.0)])
+@pytest.mark.parametrize("lines", [1, 4])
+def test_motors_that_all_fall_silent_cost_a_share_of_the_tick(
+    family: str, joints: int, rate_hz: float, lines: int
+) -> None:
+    config = over_lines(robot_of(family, joints, rate_hz=rate_hz), lines)
     with inline_robot(config) as inline:
         robot, clock = inline.robot, inline.clock
         pose = robot.enable()
@@ -73,7 +94,7 @@ def test_motors_that_all_fall_silent_cost_a_share_of_the_tick(family: str, rate_
         for _ in range(5):
             begun_ns = clock.now_ns()
             robot.read()
-            assert robot.write(command(config, pose)) == 8
+            assert robot.write(command(config, pose)) == joints * lines
             assert clock.now_ns() - begun_ns <= 0.3 * 1e9 / rate_hz
             clock.sleep_until_ns(begun_ns + round(1e9 / rate_hz))
 

@@ -35,7 +35,7 @@ def test_all_that_passes_in_the_tick_is_told(family: str, tmp_path: Path) -> Non
     assert {bus for bus, _, _ in told} == {live.buses[0].name}
     if family == "dynamixel":
         assert sum(not ours for _, ours, _ in told) == received
-        assert sum(ours for _, ours, _ in told) == 10
+        assert sum(ours for _, ours, _ in told) == sent >= 10
     else:
         spelled = {
             ours: [t for _, way, raw in told if way is ours for t in candump(raw)]

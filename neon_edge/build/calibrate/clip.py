@@ -12,7 +12,7 @@ from neon_edge.build.calibrate.split import Counts, drawn, split
 from neon_edge.capture.clip import decode, find_clip, survey
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import AudioGeometry
-from neon_edge.types import Float32, UInt8
+from neon_edge.types import Float32, Int64, UInt8
 
 _THUMB = 16
 
@@ -24,9 +24,10 @@ def from_clip(
     pictures: int,
     seed: int,
     audio: AudioGeometry | None = None,
+    apart_s: float = 0.0,
 ) -> CalibrationSet:
     """`count` moments to calibrate on, of the stretch that nothing is judged by."""
-    return take_clip(clip, instructions, Counts(count), pictures, seed, audio).moments
+    return take_clip(clip, instructions, Counts(count), pictures, seed, audio, apart_s).moments
 
 
 def take_clip(
@@ -36,10 +37,12 @@ def take_clip(
     pictures: int,
     seed: int,
     audio: AudioGeometry | None = None,
+    apart_s: float = 0.0,
 ) -> Taken:
     """Moments of one clip; instructions take turns, cameras see different moments of a stretch.
 
-    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the clip is mute.
+    With `apart_s`, pictures are no cameras but a window of the clip, so far apart, up to each
+    moment. With `audio`, what is heard up to each. Raises `ConfigWrong` where the clip is mute.
     """
     surveyed = survey(find_clip(clip))
     seen = [(frame.at_ns, _thumb(frame.rgb())) for frame in decode(surveyed)]
@@ -47,10 +50,15 @@ def take_clip(
     episodes, tasks = [0] * len(seen), ["clip"] * len(seen)
     stretches = split(episodes, tasks, seed)
     chosen = drawn(motion, episodes, tasks, counts, seed)
+    times = np.array([at_ns for at_ns, _ in seen], np.int64)
     wanted: dict[int, list[int]] = {}
     begins: dict[int, int] = {}
     for stretch, places in zip(stretches, chosen, strict=True):
-        wanted |= _shown(places, stretch, pictures)
+        if apart_s:
+            first = stretch[0] if stretch else 0
+            wanted |= {place: _window(times, place, pictures, apart_s, first) for place in places}
+        else:
+            wanted |= _shown(places, stretch, pictures)
         begins |= {place: seen[stretch[0]][0] for place in places}
     needed = {place for row in wanted.values() for place in row}
     pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
@@ -85,6 +93,13 @@ def _shown(places: list[int], stretch: list[int], pictures: int) -> dict[int, li
         place: [stretch[(where[place] + shift * k) % len(stretch)] for k in range(pictures)]
         for place in places
     }
+
+
+def _window(times_ns: Int64, place: int, pictures: int, apart_s: float, first: int) -> list[int]:
+    """Frames up to and with `place`; `first`, its stretch's, stands for those before it."""
+    back_ns = np.arange(pictures)[::-1] * round(apart_s * 1e9)
+    newest = np.searchsorted(times_ns, times_ns[place] - back_ns, side="right") - 1
+    return [int(at) for at in np.maximum(newest, first)]
 
 
 def _stacked(pictures: list[UInt8]) -> UInt8:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from neon_edge.build.calibrate.lerobot_layout import Dataset, Place
-from neon_edge.build.calibrate.moments import CalibrationSet, Taken, taken
+from neon_edge.build.calibrate.moments import NO_WINDOW, CalibrationSet, Taken, Window, taken
 from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.build.calibrate.split import Counts, Pools, drawn, split
 from neon_edge.capture.clip import load_av
@@ -25,9 +26,10 @@ def from_lerobot(
     cameras: Sequence[str],
     seed: int,
     audio: AudioGeometry | None = None,
+    window: Window = NO_WINDOW,
 ) -> CalibrationSet:
     """`count` moments to calibrate on, of the episodes that nothing is judged by."""
-    return take_lerobot(root, Counts(count), cameras, seed, audio).moments
+    return take_lerobot(root, Counts(count), cameras, seed, audio, window).moments
 
 
 def take_lerobot(
@@ -36,11 +38,13 @@ def take_lerobot(
     cameras: Sequence[str],
     seed: int,
     audio: AudioGeometry | None = None,
+    window: Window = NO_WINDOW,
 ) -> Taken:
     """Moments over all tasks and speeds. `cameras` in the recipe's order; empty is all.
 
-    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the dataset is
-    damaged, lacks a camera, or is mute and sound is wanted.
+    With `audio`, what is heard up to each moment; with a `window`, so many pictures of the one
+    camera up to it. Raises `ConfigWrong` where the dataset is damaged, lacks a camera, or is mute
+    and sound is wanted.
     """
     dataset = Dataset(root)
     wanted = list(cameras) or dataset.cameras
@@ -50,6 +54,12 @@ def take_lerobot(
             f"the dataset has no camera {unknown[0]!r}",
             f"it has {', '.join(dataset.cameras)}",
             "name its cameras with --camera, in the recipe's order",
+        )
+    if window.apart_s and len(wanted) != 1:
+        raise ConfigWrong(
+            "this backbone watches one camera",
+            f"the dataset has {', '.join(wanted)}",
+            "name the one with --camera",
         )
     episodes = dataset.episode.tolist()
     pools = split(episodes, dataset.tasks, seed)
@@ -62,7 +72,11 @@ def take_lerobot(
         if audio is not None and wanted and rows:
             sounds = _sounds(dataset, rows, wanted[0], audio, begins)
         return CalibrationSet(
-            cameras=tuple(_pictures(dataset, rows, camera) for camera in wanted),
+            cameras=tuple(
+                pictures
+                for camera in wanted
+                for pictures in _pictures(dataset, rows, camera, window.back_s, begins)
+            ),
             instructions=[dataset.tasks[row] for row in rows],
             names=[f"episode {dataset.episode[row]} at {dataset.at_s[row]:.2f} s" for row in rows],
             joints=dataset.state[rows],
@@ -118,12 +132,17 @@ def _ns(at_s: float) -> int:
     return round(at_s * 1e6) * 1000
 
 
-def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
-    """(rows, height, width, 3). Raises `ConfigWrong` where the camera changed its size."""
+def _pictures(
+    dataset: Dataset, rows: list[int], camera: str, back_s: list[float], begins: dict[int, float]
+) -> list[UInt8]:
+    """(rows, height, width, 3) for each of `back_s` ahead of them, none ahead of `begins`.
+
+    Raises `ConfigWrong` where the camera changed its size.
+    """
     wanted: dict[Path, list[tuple[float, int]]] = {}
-    for index, row in enumerate(rows):
+    for index, (back, row) in enumerate(product(back_s, rows)):
         place = dataset.place(int(dataset.episode[row]), camera)
-        at_s = place.from_s + float(dataset.at_s[row])
+        at_s = place.from_s + max(begins[row], float(dataset.at_s[row]) - back)
         wanted.setdefault(place.path, []).append((at_s, index))
     found: dict[int, UInt8] = {}
     for video, times in wanted.items():
@@ -136,8 +155,8 @@ def _pictures(dataset: Dataset, rows: list[int], camera: str) -> UInt8:
             "calibrate on episodes recorded with one setting",
         )
     if not rows:
-        return np.zeros((0, 1, 1, 3), np.uint8)
-    return np.stack([found[index] for index in range(len(rows))])
+        return [np.zeros((0, 1, 1, 3), np.uint8) for _ in back_s]
+    return np.split(np.stack([found[index] for index in range(len(found))]), len(back_s))
 
 
 def _decoded(video: Path, times: list[tuple[float, int]], tolerance_s: float) -> dict[int, UInt8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.build.calibrate.split import Pools
+from neon_edge.build.quantise.kept import DAMAGED
 from neon_edge.engine.files import sha256_file
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32, UInt8
@@ -21,6 +21,23 @@ FILE_NAME = "moments.npz"
 HELD_OUT = "held_out.npz"
 FEWEST = 2
 _CAMERA = "camera_"
+
+
+class Window(NamedTuple):
+    """Pictures of one camera that a moment is made of."""
+
+    pictures: int
+    apart_s: float
+    """Between two of them; 0 where a moment is a picture of every camera."""
+
+    @property
+    def back_s(self) -> list[float]:
+        """How far each lies ahead of the moment, the oldest first."""
+        count = self.pictures if self.apart_s else 1
+        return [self.apart_s * at for at in reversed(range(count))]
+
+
+NO_WINDOW = Window(1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -67,8 +84,13 @@ def taken(made: Callable[[list[int]], CalibrationSet], chosen: Pools) -> Taken:
     return Taken(made(chosen.learn), replace(held_out, tuning=len(chosen.tune)))
 
 
-def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> CalibrationSet:
-    """The same, if it can be calibrated on. Raises `ConfigWrong` with the reason."""
+def checked(
+    moments: CalibrationSet, pictures: int, robot: str = "", window: int = 1
+) -> CalibrationSet:
+    """The same, if it can be calibrated on. Raises `ConfigWrong` with the reason.
+
+    A camera's picture may stand for its whole `window`, as a robot's first does.
+    """
     count = len(moments.names)
     if count < FEWEST:
         raise _wrong(
@@ -76,6 +98,9 @@ def checked(moments: CalibrationSet, pictures: int, robot: str = "") -> Calibrat
             f"{count} moments; one says nothing of how activations vary",
             f"record more: at least {FEWEST}, better 16",
         )
+    if len(moments.cameras) * window == pictures:
+        cameras = tuple(seen for seen in moments.cameras for _ in range(window))
+        moments = replace(moments, cameras=cameras)
     if len(moments.cameras) != pictures:
         raise _wrong(
             "another number of cameras",
@@ -212,7 +237,7 @@ def read_moments(directory: Path, name: str = FILE_NAME) -> CalibrationSet:
                 int(stored["seed"]),
                 int(stored["tuning"]),
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as failure:
+    except DAMAGED as failure:
         raise ConfigWrong(
             f"no calibration set in {directory}",
             f"{path}: {failure}",

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from neon_edge.build.calibrate.moments import FILE_NAME, CalibrationSet, checked
 from neon_edge.build.quantise.feeds import host_feeds, part_feeds
+from neon_edge.build.quantise.tokens import quantile
 from neon_edge.build.quantise.walk import Walk
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import BackboneManifest, read_manifest
@@ -61,7 +62,7 @@ def measure_ranges(
     tell: Callable[[str], None],
 ) -> Ranges:
     """Run the float graphs of `bundle`; parts that `directory` holds already are not run again."""
-    checked(moments, backbone.image.count)
+    moments = checked(moments, backbone.image.count, window=backbone.image.window)
     sha256 = sha256_file(directory / FILE_NAME)
     found: dict[str, Range] = {}
     feeds = host_feeds(bundle, backbone, moments)
@@ -76,7 +77,7 @@ def measure_ranges(
             tell(f"{part.name}: {stop.linears[0].name} ({stop.number + 1} of {stop.total})")
             tops = [float(np.abs(sample).max()) for sample in stop.samples]
             worst = int(np.argmax(tops))
-            p999 = float(np.quantile(np.abs(np.concatenate(stop.samples)), 0.999))
+            p999 = quantile(stop.samples, 0.999)
             moment = moments.names[worst * len(moments.names) // len(fed)]
             row = Range(_short(tops[worst]), _short(p999), moment)
             rows |= {f"{part.name}/{linear.name}": row for linear in stop.linears}

@@ -13,6 +13,7 @@ from neon_edge.build.calibrate.lerobot import take_lerobot
 from neon_edge.build.calibrate.moments import (
     HELD_OUT,
     Taken,
+    Window,
     check_apart,
     checked,
     read_moments,
@@ -45,15 +46,17 @@ class Recording:
 
 def take(recording: Recording, recipe: Recipe, counts: Counts, seed: int) -> Taken:
     """Both sides of a recording, checked. Raises `ConfigWrong`."""
-    pictures, audio = recipe.adaptor.image.count, recipe.adaptor.audio
+    image, audio = recipe.adaptor.image, recipe.adaptor.audio
     if recording.lerobot is not None:
-        found = take_lerobot(recording.lerobot, counts, recording.cameras, seed, audio)
+        window = Window(image.count, recipe.apart_s)
+        found = take_lerobot(recording.lerobot, counts, recording.cameras, seed, audio, window)
     else:
-        said = list(recording.instructions)
-        found = take_clip(recording.clip, said, counts, pictures, seed, audio)
+        said, apart_s = list(recording.instructions), recipe.apart_s
+        found = take_clip(recording.clip, said, counts, image.count, seed, audio, apart_s)
     found = Taken(*(renamed(side, recording.joints) for side in found))
-    checked(found.moments, pictures)
-    return Taken(found.moments, check_apart(found.moments, checked(found.held_out, pictures)))
+    for side in found:
+        checked(side, image.count, window=image.window)
+    return Taken(found.moments, check_apart(*found))
 
 
 def take_demo(clip: str, recipe: Recipe, quantised: bool) -> Taken:
@@ -63,7 +66,8 @@ def take_demo(clip: str, recipe: Recipe, quantised: bool) -> Taken:
     """
     settings, pictures = recipe.text.quantise, recipe.adaptor.image.count
     if not quantised:
-        return take_clip(clip or CLIP, [INSTRUCTION], FEW, pictures, settings.seed)
+        seed, apart_s = settings.seed, recipe.apart_s
+        return take_clip(clip or CLIP, [INSTRUCTION], FEW, pictures, seed, apart_s=apart_s)
     recording = Recording(clip=clip or (CLIP if recipe.adaptor.audio is None else HEARD))
     return take(recording, recipe, Counts(settings.samples, settings.set_aside), settings.seed)
 

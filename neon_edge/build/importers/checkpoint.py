@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 
-from neon_edge.build.importers.linear import QuantisedLinear, dequantised
+from neon_edge.build.importers.linear import QuantisedLinear, dequantised, refused
 from neon_edge.build.importers.read import Layout, layout_of, read_linear
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
@@ -56,7 +56,7 @@ class QuantisedCheckpoint:
             module, _, last = tensor.rpartition(".")
             if module == name and last in _FIELDS:
                 with _opened(file) as tensors:
-                    arrays[last] = _array(tensors.get_tensor(tensor))
+                    arrays[last] = _array(name, tensors.get_tensor(tensor))
         return read_linear(self.layout, name, arrays)
 
     def field_of(self, tensor: str) -> tuple[str, str] | None:
@@ -102,15 +102,20 @@ def _stated(directory: Path) -> dict[str, Any] | None:
             raise ConfigWrong(
                 f"{file} is damaged", f"{path}: {failure}", "download it again"
             ) from None
+        if not isinstance(stated, dict):
+            raise ConfigWrong(f"{file} is damaged", f"{path}: no table", "download it again")
         found = stated.get(key) if key else {"quant_method": "gptq", **stated}
         if found:
             return dict(found)
     return None
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+def _array(name: str, tensor: torch.Tensor) -> npt.NDArray[Any]:
     """As stored; NumPy has no bfloat16, and float32 holds it exactly."""
-    array: npt.NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    try:
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    except TypeError:
+        raise refused(name, f"it holds numbers of type {tensor.dtype}") from None
     return array
 
 

@@ -25,17 +25,24 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 def read_packed(name: str, arrays: Arrays, *, symmetric: bool) -> QuantisedLinear:
     """One W4A16 layer. Raises `ConfigWrong`."""
+    if arrays["weight_shape"].shape != (2,):
+        raise refused(name, f"weight_shape is {arrays['weight_shape'].tolist()}, not two numbers")
     outputs, inputs = (int(size) for size in arrays["weight_shape"])
     packed = along_columns(arrays["weight_packed"])
-    if packed.shape[0] != outputs or packed.shape[1] < inputs:
+    if packed.shape[0] != outputs or not 0 < inputs <= packed.shape[1]:
         raise refused(name, f"packed {packed.shape}, weight_shape ({outputs}, {inputs})")
     if arrays.get("weight_g_idx") is not None:
         raise refused(name, "it has weight_g_idx: act-order of compressed-tensors is not known")
     zeros = None
     if not symmetric:
+        words = arrays.get("weight_zero_point")
+        if words is None or words.ndim != 2 or words.size == 0:
+            raise refused(name, "it is asymmetric and has no zero points of its groups")
         # Both codes and zero points are stored plus eight, so that the eights cancel.
-        stored = along_rows(arrays["weight_zero_point"])[:outputs].T.astype(np.int16)
+        stored = along_rows(words)[:outputs].T.astype(np.int16)
         zeros = stored - np.int16(MIDDLE)
+        if zeros.shape != arrays["weight_scale"].shape[::-1]:
+            raise refused(name, f"zero points {zeros.T.shape}, not those of weight_scale")
         zeros = zeros if zeros.any() else None
     return checked(
         QuantisedLinear(

@@ -56,7 +56,7 @@ def dequantised(linear: QuantisedLinear) -> Float32:
 def checked(linear: QuantisedLinear, name: str) -> QuantisedLinear:
     """The same, once its numbers can be used. Raises `ConfigWrong`."""
     rows, groups = linear.codes.shape[0], linear.scales.shape[0]
-    if groups == 0 or rows % groups:
+    if rows == 0 or groups == 0 or rows % groups:
         raise refused(name, f"{rows} inputs do not divide into {groups} groups")
     if linear.codes.shape[1] != linear.scales.shape[1]:
         raise refused(name, f"codes {linear.codes.shape}, scales {linear.scales.shape}")

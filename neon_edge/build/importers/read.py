@@ -18,16 +18,19 @@ from neon_edge.errors import ConfigWrong
 Kind = Literal[
     "gptq_v1", "gptq_v2", "awq_gemm", "packed_w4a16", "int_w8a8", "modelopt_w4a16", "modelopt_int8"
 ]
-_NEEDED: dict[Kind, tuple[str, ...]] = {
-    "gptq_v1": ("qweight", "qzeros", "scales"),
-    "gptq_v2": ("qweight", "qzeros", "scales"),
-    "awq_gemm": ("qweight", "qzeros", "scales"),
-    "packed_w4a16": ("weight_packed", "weight_scale", "weight_shape"),
-    "int_w8a8": ("weight", "weight_scale"),
-    "modelopt_w4a16": ("weight", "weight_scale"),
-    "modelopt_int8": ("weight", "weight_scale", "input_scale"),
+_WORDS = {"qweight": 2, "qzeros": 2, "scales": 2}
+_NEEDED: dict[Kind, dict[str, int]] = {
+    "gptq_v1": _WORDS,
+    "gptq_v2": _WORDS,
+    "awq_gemm": _WORDS,
+    "packed_w4a16": {"weight_packed": 2, "weight_scale": 2, "weight_shape": 1},
+    "int_w8a8": {"weight": 2, "weight_scale": 0},
+    "modelopt_w4a16": {"weight": 2, "weight_scale": 2},
+    "modelopt_int8": {"weight": 2, "weight_scale": 0, "input_scale": 0},
 }
-
+"""What a layer must have, and with how many axes; 0 is any number of them."""
+_PACKED = ("qweight", "qzeros", "weight_packed", "weight_zero_point")
+_COUNTED = (*_PACKED, "g_idx", "weight_shape")
 
 _ORDERS = (None, False, "weight", "static")
 """Act-orders of compressed-tensors that leave the stored format alone; "group" stores indices."""
@@ -52,7 +55,7 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
     if method == "compressed-tensors":
         return _compressed(config)
     if method in ("w4a16_awq", "w4a16"):
-        return Layout("modelopt_w4a16", group=int(config.get("group_size") or 0))
+        return Layout("modelopt_w4a16", group=_group("ModelOpt W4A16", config.get("group_size")))
     if method in ("int8_sq", "int8"):
         return Layout("modelopt_int8")
     raise _unknown(f"quantisation method {method!r}")
@@ -65,10 +68,27 @@ def read_linear(
     missing = [tensor for tensor in _NEEDED[layout.kind] if tensor not in arrays]
     if missing:
         raise refused(name, f"it has no {', '.join(missing)}")
+    _check(layout, name, arrays)
     linear = _read(layout, name, arrays)
     if layout.group > 0 and linear.group != layout.group:
         raise refused(name, f"groups of {linear.group}, the checkpoint says {layout.group}")
     return linear
+
+
+def _check(layout: Layout, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """What every reader takes for granted: axes, and whole numbers in words of 32 bits."""
+    for tensor, axes in _NEEDED[layout.kind].items():
+        array = arrays[tensor]
+        if array.size == 0 and tensor == "qzeros" and layout.kind != "awq_gemm":
+            continue  # Symmetric GPTQ may leave them away.
+        if array.size == 0 or (axes and array.ndim != axes):
+            needed = f"{axes} axes are needed" if array.size else "it is empty"
+            raise refused(name, f"{tensor} is {array.shape}, {needed}")
+    packed = layout.kind not in ("int_w8a8", "modelopt_w4a16", "modelopt_int8")
+    for tensor, array in arrays.items() if packed else ():
+        small = tensor in _PACKED and array.dtype.itemsize != 4
+        if tensor in _COUNTED and (array.dtype.kind not in "iu" or small):
+            raise refused(name, f"{tensor} is {array.dtype}, whole numbers of 32 bits are needed")
 
 
 def _read(layout: Layout, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> QuantisedLinear:
@@ -96,37 +116,66 @@ def _gptq(config: Mapping[str, Any]) -> Layout:
     if any(not pattern.startswith("-:") for pattern in config.get("dynamic") or {}):
         raise _unknown("GPTQ with per-module overrides ('dynamic')")
     kind: Kind = "gptq_v1" if stored == "gptq" else "gptq_v2"
-    return Layout(kind, bool(config.get("sym", True)), max(0, int(config.get("group_size", 128))))
+    symmetric = _flag("GPTQ", "sym", config.get("sym", True))
+    return Layout(kind, symmetric, _group("GPTQ", config.get("group_size", 128), stated=True))
 
 
 def _awq(config: Mapping[str, Any]) -> Layout:
     bits, version = config.get("bits", config.get("w_bit")), str(config.get("version", "gemm"))
     if bits != 4 or version.lower() != "gemm":
         raise _unknown(f"AWQ with {bits} bits in version {version!r}")
-    return Layout("awq_gemm", False, int(config.get("group_size", config.get("q_group_size", 0))))
+    size = config.get("group_size", config.get("q_group_size", 0))
+    return Layout("awq_gemm", False, _group("AWQ", size, stated=True))
 
 
 def _compressed(config: Mapping[str, Any]) -> Layout:
-    groups = list(config.get("config_groups", {}).values())
-    if len(groups) != 1:
+    stated = config.get("config_groups") or {}
+    groups = list(stated.values()) if isinstance(stated, Mapping) else []
+    if len(groups) != 1 or not isinstance(groups[0], Mapping):
         raise _unknown(f"compressed-tensors with {len(groups)} config groups")
     weights, incoming = groups[0].get("weights") or {}, groups[0].get("input_activations")
     stored = str(groups[0].get("format") or config.get("format"))
+    if groups[0].get("output_activations") is not None:
+        raise _unknown(f"compressed-tensors {stored!r} with output_activations")
     known = weights.get("type") == "int" and weights.get("actorder") in _ORDERS
     if known and stored == "pack-quantized" and weights.get("num_bits") == 4 and incoming is None:
         return Layout(
             "packed_w4a16",
-            bool(weights.get("symmetric", True)),
-            int(weights.get("group_size") or 0),
+            _flag("compressed-tensors", "symmetric", weights.get("symmetric", True)),
+            _group("compressed-tensors", weights.get("group_size")),
         )
-    static = (
-        incoming is not None and not incoming.get("dynamic") and incoming.get("symmetric", True)
-    )
-    if known and stored == "int-quantized" and weights.get("num_bits") == 8 and static:
+    if known and stored == "int-quantized" and weights.get("num_bits") == 8 and _static(incoming):
         return Layout("int_w8a8")
     raise _unknown(
         f"compressed-tensors {stored!r} with weights {dict(weights)} and inputs {incoming}"
     )
+
+
+def _static(incoming: Mapping[str, Any] | None) -> bool:
+    """Inputs of 8 bits, one scale a tensor, measured ahead. What is not stated is the default."""
+    if incoming is None or incoming.get("dynamic"):
+        return False
+    whole = incoming.get("type", "int") == "int" and incoming.get("num_bits", 8) == 8
+    return (
+        whole
+        and incoming.get("strategy") in (None, "tensor")
+        and bool(incoming.get("symmetric", True))
+    )
+
+
+def _group(method: str, size: object, *, stated: bool = False) -> int:
+    """Rows a group; 0 for one over all rows, and where it need not be `stated` and is not."""
+    if size is None and not stated:
+        return 0
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise _unknown(f"{method} with group_size {size!r}")
+    return max(0, size)
+
+
+def _flag(method: str, name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _unknown(f"{method} with {name} {value!r}")
+    return value
 
 
 def _unknown(what: str) -> ConfigWrong:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -18,12 +17,14 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.placed import PART, cannot_write, put, scratch
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
 from neon_edge.build.quantise.linears import find_linears
 from neon_edge.build.quantise.method import Bits, Method
-from neon_edge.build.quantise.skip import find_skip
+from neon_edge.build.quantise.sensitivity import measure_alone
+from neon_edge.build.quantise.skip import Group, find_skip
 from neon_edge.build.quantise.written import write_placed
 from neon_edge.build.recipe import Quantise
 from neon_edge.build.verify_page import PAGE, worst_of
@@ -61,7 +62,8 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
     within the recipe's share is enough: then only a page is left, beside `target`.
     """
     manifest = read_manifest(work.bundle)
-    checked(work.moments, manifest.backbone.image.count, ",".join(manifest.heads.joint_names))
+    image, robot = manifest.backbone.image, ",".join(manifest.heads.joint_names)
+    work = replace(work, moments=checked(work.moments, image.count, robot, image.window))
     done = quantise_parts(work, manifest, bits, tell)
     reports = [
         replace(report, name=f"{part}/{report.name}")
@@ -69,15 +71,15 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         for report in quantised.reports
     ]
     _check_skip(work.settings.skip, reports)
-    partial = target.with_name(target.name + ".part")
-
+    partial = target.with_name(target.name + PART)
+    effects: dict[str, float] = {}
     missed = target.with_name(f"{target.name}-missed.html")
 
     def passes(names: list[str]) -> bool:
         _write(work, manifest, done, bits, names, partial)
-        write_reports(partial, reports, work.moments.names, names)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            plans = Path(scratch) / "trial"
+        write_reports(partial, reports, work.moments.names, names, effects)
+        with scratch(target.parent) as place:
+            plans = place / "trial"
             trial = compiled(partial, plans, work.engine, work.threads, _silent, tuning=True)
             (plans / PAGE).replace(missed)
             worst_of(plans / PAGE).replace(worst_of(missed))
@@ -85,7 +87,22 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         tell(f"{bits}, {len(names)} layers in float: " + (_said(failed) or "gate passed"))
         return not failed
 
-    skip = find_skip(reports, passes, work.settings.skip, work.settings.skip_share)
+    def measure(groups: list[Group]) -> list[Group]:
+        most = work.settings.sensitivity
+        found = measure_alone(
+            work.bundle,
+            manifest.backbone,
+            work.moments,
+            done,
+            groups[:most],
+            work.kept,
+            work.threads,
+            lambda step: tell(f"{bits} sensitivity: {step}"),
+        )
+        effects.update({n: g.effect for g in found for n in g.names if g.effect is not None})
+        return found + groups[most:]
+
+    skip = find_skip(reports, passes, work.settings.skip, work.settings.skip_share, measure)
     if not skip.passed:
         shutil.rmtree(partial, ignore_errors=True)
         raise GateMissed(
@@ -96,8 +113,7 @@ def quantise_bundle(work: Work, bits: Bits, target: Path, tell: Tell) -> Manifes
         )
     missed.unlink()
     worst_of(missed).unlink()
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
+    put(partial, target)
     return read_manifest(target)
 
 
@@ -142,16 +158,19 @@ def quantise_part(
     int8 = _matching(part.name, model, patterns or {})
     method = Method(int8, settings.rounding, settings.ranges)
     key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
-    done = quantise(
-        model,
-        fed,
-        bits,
-        Kept(work.kept, key),
-        threads=work.threads,
-        seed=settings.seed,
-        method=method,
-        tell=lambda step: tell(f"{bits} {part.name}: {step}"),
-    )
+    try:
+        done = quantise(
+            model,
+            fed,
+            bits,
+            Kept(work.kept, key),
+            threads=work.threads,
+            seed=settings.seed,
+            method=method,
+            tell=lambda step: tell(f"{bits} {part.name}: {step}"),
+        )
+    except OSError as failure:
+        raise cannot_write(work.kept, failure) from failure
     pieces = len(fed) // len(work.moments.names)
     done.reports = [replace(report, sample=report.sample // pieces) for report in done.reports]
     return done
@@ -189,14 +208,22 @@ def _write(
 
 
 def write_reports(
-    directory: Path, reports: list[Report], moments: list[str], skip: list[str]
+    directory: Path,
+    reports: list[Report],
+    moments: list[str],
+    skip: list[str],
+    effects: Mapping[str, float],
 ) -> None:
-    """`layers.json`, sorted: what every layer loses and which moment reaches furthest in it."""
+    """`layers.json`, sorted: what every layer loses and which moment reaches furthest in it.
+
+    `effect` is what the features lose by it and its siblings alone, where that was measured.
+    """
     rows = {
         report.name: {
             "alpha": report.alpha,
             "clip": report.clip,
-            "error": None if np.isnan(report.error) else float(f"{report.error:.4g}"),
+            "effect": _short(effects.get(report.name)),
+            "error": _short(report.error),
             "float": report.name in skip,
             "moment": moments[report.sample],
             "reach": float(f"{report.reach:.5g}"),
@@ -206,6 +233,10 @@ def write_reports(
     }
     encoded = msgspec.json.encode(dict(sorted(rows.items())), order="sorted")
     (directory / "layers.json").write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+
+
+def _short(figure: float | None) -> float | None:
+    return None if figure is None or np.isnan(figure) else float(f"{figure:.4g}")
 
 
 def _said(failed: list[Any]) -> str:

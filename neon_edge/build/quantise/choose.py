@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,12 @@ import numpy as np
 from msgspec import structs
 
 from neon_edge.build.calibrate.moments import fingerprint
-from neon_edge.build.compile import CURRENT, Tell, compiled, plans_name, point, share
+from neon_edge.build.compile import Tell, compiled, plans_name, settle, share
 from neon_edge.build.ledger import Ledger, key_of, sources_key
+from neon_edge.build.placed import scratch
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.method import Bits
+from neon_edge.build.quantise.passes import open_pass
 from neon_edge.build.verify import NOISE
 from neon_edge.build.verify_page import PAGE, add_candidates
 from neon_edge.clock import MonotonicClock
@@ -23,8 +24,6 @@ from neon_edge.engine.manifest import Candidate, Manifest, read_manifest, write_
 from neon_edge.engine.plan import open_engine, this_machine
 from neon_edge.engine.tried import FLOAT, decided, tried_lines
 from neon_edge.errors import GateMissed, PlanUnfit
-from neon_edge.features.backbone import Backbone
-from neon_edge.types import CameraFrame
 
 BITS: tuple[Bits, ...] = ("int8", "int4")
 TRIED = "tried"
@@ -59,8 +58,7 @@ def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
         table[name] = structs.replace(table[name], median_ms=spent)
     rows = decided(table.values())
     winner = next(row.name for row in rows if row.chosen)
-    chosen = _placed(plans[winner], built / place.name, rows)
-    point(built / CURRENT, chosen.name)
+    chosen = _placed(plans[winner], built, rows)
     for line in tried_lines(rows):
         tell(line)
     return chosen
@@ -99,19 +97,17 @@ def _key(work: Work) -> str:
     )
 
 
-def _placed(plans: Path, chosen: Path, rows: list[Candidate]) -> Path:
+def _placed(plans: Path, built: Path, rows: list[Candidate]) -> Path:
     """`plans` linked to where a robot looks, with the table in manifest and page."""
-    whole = chosen.with_name(chosen.name + ".part")
-    shutil.rmtree(whole, ignore_errors=True)
-    whole.mkdir()
-    for file in plans.iterdir():
-        share(file, whole / file.name)
-    write_manifest(whole, structs.replace(read_manifest(plans), candidates=rows))
-    if (whole / PAGE).exists():
-        add_candidates(whole / PAGE, rows)
-    shutil.rmtree(chosen, ignore_errors=True)
-    whole.replace(chosen)
-    return chosen
+    with scratch(built) as place:
+        whole = place / plans.name
+        whole.mkdir()
+        for file in plans.iterdir():
+            share(file, whole / file.name)
+        write_manifest(whole, structs.replace(read_manifest(plans), candidates=rows))
+        if (whole / PAGE).exists():
+            add_candidates(whole / PAGE, rows)
+        return settle(whole, built)
 
 
 def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
@@ -143,12 +139,7 @@ def opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[
     engines = [
         open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
     ]
-    backbone = Backbone(manifest.backbone, directory, engines, remember=False)
-    image = manifest.backbone.image
-    black = CameraFrame(np.zeros((image.height, image.width, 3), np.uint8), 1, "black")
-    backbone.see([black] * image.count)
-    backbone.instruct(manifest.verification.instruction)
-    return backbone.infer, backbone.close
+    return open_pass(manifest.backbone, directory, engines, manifest.verification.instruction)
 
 
 def _worth(manifest: Manifest) -> str:

@@ -46,6 +46,7 @@ def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
     _blocks(model, stored, accuracy_level)
     fuse_norms(model)
     used = {name for node in model.graph.node for name in node.input}
+    used |= {value.name for value in model.graph.output}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)

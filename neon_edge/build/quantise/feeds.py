@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import onnxruntime
 
 from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.samples import camera_frames
-from neon_edge.build.streamed_feeds import streamed_feeds
+from neon_edge.build.streamed_feeds import heard, streamed_feeds
 from neon_edge.engine.manifest import BackboneManifest, Part
 from neon_edge.errors import ConfigWrong
 from neon_edge.features.audio import LogMel
 from neon_edge.features.preprocess import Preprocessor
 from neon_edge.features.prompt import PromptEncoder
-from neon_edge.types import AudioWindow, Float32
+from neon_edge.types import Float32
 
 Feeds = list[dict[str, Float32]]
 
@@ -29,7 +29,12 @@ def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet
     image = backbone.image
     preprocessor = Preprocessor(image)
     prompt = PromptEncoder(backbone.prompt, bundle, backbone.tokens, image.count)
-    mels = _mels(backbone, moments)
+    mels = None
+    if (audio := backbone.audio) is not None:
+        sounds, log_mel = heard(audio, moments), LogMel(audio)
+        mels = np.empty((len(sounds), audio.mels, audio.frames), np.float32)
+        for sound, mel in zip(sounds, mels, strict=True):
+            log_mel.fill(sound, mel)
     feeds: Feeds = []
     for frames, instruction in zip(moments.frames, moments.instructions, strict=True):
         patches = np.empty((image.count * image.patches, image.patch_width), np.float32)
@@ -37,27 +42,9 @@ def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet
             rows = slice(index * image.patches, (index + 1) * image.patches)
             preprocessor.fill(frame.image, patches[rows])
         embeds, weights = (np.array(value, np.float32) for value in prompt.encode(instruction))
-        heard = {} if mels is None else {"mel": mels[len(feeds)]}
-        feeds.append({**heard, "patches": patches, "text_embeds": embeds, "pool_weights": weights})
+        ear = {} if mels is None else {"mel": mels[len(feeds)]}
+        feeds.append({**ear, "patches": patches, "text_embeds": embeds, "pool_weights": weights})
     return feeds
-
-
-def _mels(backbone: BackboneManifest, moments: CalibrationSet) -> Float32 | None:
-    """Spectrograms (n, mels, frames) of what was heard, where the backbone listens."""
-    audio = backbone.audio
-    if audio is None:
-        return None
-    if moments.sounds is None:
-        raise ConfigWrong(
-            "the calibration set holds no sound, and this backbone listens",
-            f"{len(moments.names)} moments without, {audio.samples / audio.rate_hz:g} s a pass",
-            "calibrate on a clip with a sound track, or set audio_seconds = 0 in the recipe",
-        )
-    mels = np.empty((len(moments.sounds), audio.mels, audio.frames), np.float32)
-    log_mel = LogMel(audio)
-    for sound, mel in zip(moments.sounds, mels, strict=True):
-        log_mel.fill(AudioWindow(sound, moments.rate_hz, 1), mel)
-    return mels
 
 
 def part_feeds(
@@ -65,6 +52,7 @@ def part_feeds(
 ) -> Iterator[tuple[Part, Feeds]]:
     """Each part and its inputs for every moment; one part's session at a time.
 
+    `known` ends as what the last part makes: a tensor goes behind the last part that reads it.
     A vision part that takes one picture at a time has as many inputs a moment, moment by moment.
     """
     for number, part in enumerate(backbone.parts):
@@ -84,6 +72,9 @@ def part_feeds(
                 values[0] if pieces == 1 else np.concatenate(values, axis=1) for values in several
             )
             tensors.update(zip(names, whole, strict=True))
+            read = {spec.name for later in backbone.parts[number + 1 :] for spec in later.inputs}
+            for name in set(tensors) - (read or set(names)):
+                del tensors[name]
 
 
 def _piece(value: Float32, number: int, pieces: int) -> Float32:
@@ -101,9 +92,14 @@ def _shaped(part: Part, tensors: Mapping[str, Any]) -> dict[str, Any]:
             "build this backbone in float",
         )
     return {
-        spec.name: tensors[spec.name].reshape(spec.shape).astype(spec.dtype, copy=False)
+        spec.name: _fitted(tensors[spec.name], spec.shape).astype(spec.dtype, copy=False)
         for spec in part.inputs
     }
+
+
+def _fitted(value: Float32, shape: Sequence[int]) -> Float32:
+    """The same numbers; a step of half a second stands for all until others have come."""
+    return value.reshape(shape) if value.size == np.prod(shape) else np.broadcast_to(value, shape)
 
 
 def _session(graph: Path, threads: int) -> Any:

@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from neon_edge.build.importers import QuantisedLinear
 from neon_edge.build.quantise.linears import Linear, find_linears
+from neon_edge.build.quantise.onnx_types import largest, least_scale
 from neon_edge.types import Float32
 
 
@@ -77,7 +78,10 @@ class _Graph:
         if linear is None or linear.name not in layers:
             return False
         layer = layers[linear.name]
-        layers[linear.name] = replace(layer, scales=layer.scales * scale)
+        scales = layer.scales * scale
+        if scales.min() < least_scale(linear.dtype) or scales.max() > largest(linear.dtype):
+            return False
+        layers[linear.name] = replace(layer, scales=scales)
         return True
 
     def gain_of(self, source: str) -> TensorProto | None:

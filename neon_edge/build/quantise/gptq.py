@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.quantise.round import LEAST
 from neon_edge.types import Float32
 
 _BLOCK = 128
 _COLUMNS = 1024
-_TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class GptqSettings:
     """Added to the Hessian's diagonal, in parts of its mean."""
     clips: int = 20
     """Scales tried a group, from its largest magnitude down to half of it; 1 is no search."""
+    least: float = LEAST
+    """The smallest scale that the graph's type holds."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def prepared(hessian: Tensor, settings: GptqSettings) -> Moment:
 def gptq(matrix: Float32, moment: Moment, group: int, settings: GptqSettings) -> QuantisedLinear:
     """(inputs, outputs) and the second moment of its inputs → 4-bit groups."""
     weight = torch.from_numpy(matrix)
-    scales = group_scales(weight, moment.importance, group, settings.clips)
+    scales = group_scales(weight, moment.importance, group, settings)
     codes = _visit(weight, moment, scales, group)
     return QuantisedLinear(bits=4, codes=codes.numpy(), scales=scales.numpy().astype(np.float32))
 
@@ -82,13 +84,13 @@ def clipped(
 ) -> QuantisedLinear:
     """Rounded to nearest, with the same search over clips; nothing repays anything."""
     weight = torch.from_numpy(matrix)
-    scales = group_scales(weight, importance, group, settings.clips)
+    scales = group_scales(weight, importance, group, settings)
     codes = (weight / scales.repeat_interleave(group, dim=0)).round_().clamp_(-8, 7)
     return QuantisedLinear(bits=4, codes=codes.to(torch.int8).numpy(), scales=scales.numpy())
 
 
-def group_scales(weight: Tensor, importance: Tensor, group: int, clips: int) -> Tensor:
-    """(groups, outputs): the scale of least weighted square error among `clips` for each."""
+def group_scales(weight: Tensor, importance: Tensor, group: int, settings: GptqSettings) -> Tensor:
+    """(groups, outputs): the scale of least weighted square error among the clips for each."""
     found = torch.empty(len(weight) // group, weight.shape[1])
     # A group and a few columns at a time: all trials of one stay in the cache.
     with _one_thread():
@@ -97,7 +99,7 @@ def group_scales(weight: Tensor, importance: Tensor, group: int, clips: int) -> 
             for first in range(0, weight.shape[1], _COLUMNS):
                 columns = slice(first, first + _COLUMNS)
                 found[number, columns] = _group_scale(
-                    weight[rows, columns], importance[rows], clips
+                    weight[rows, columns], importance[rows], settings
                 )
     return found
 
@@ -114,21 +116,22 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _group_scale(block: Tensor, importance: Tensor, clips: int) -> Tensor:
-    top = block.abs().amax(dim=0) / 7
-    best = top.clamp_min(_TINY)
+def _group_scale(block: Tensor, importance: Tensor, settings: GptqSettings) -> Tensor:
+    """(outputs,) of a block (inputs, outputs); 1 where all its weights are 0."""
+    top, clips = block.abs().amax(dim=0) / 7, settings.clips
+    best = top.clamp_min(settings.least)
     least = torch.full_like(best, torch.inf)
     rounded = torch.empty_like(block)
     for step in range(clips):
         # From a little above (the code -8 is there to be used) down to half the range.
         factor = 1.0 if clips == 1 else 1.0 - 0.5 * step / (clips - 1)
-        trial = (top * factor).clamp_min(_TINY)
+        trial = (top * factor).clamp_min(settings.least)
         torch.div(block, trial, out=rounded).round_().clamp_(-8, 7).mul_(trial).sub_(block)
         error = importance @ rounded.square_()
         better = error < least
         best = torch.where(better, trial, best)
         least = torch.where(better, error, least)
-    return best
+    return torch.where(top == 0, 1.0, best)
 
 
 def _visit(weight: Tensor, moment: Moment, scales: Tensor, group: int) -> Tensor:

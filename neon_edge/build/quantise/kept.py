@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.ledger import sources_key, to_disk
 from neon_edge.types import Float32
 
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for a .npz that is cut short, overwritten or not one."""
 _FIELDS = ("codes", "scales", "zeros", "order", "input_scale")
+_CODE = (Path(__file__).parent, Path(__file__).parents[1] / "importers")
+"""Folders that shape a layer."""
 
 
 class Kept:
     """One .npz a layer in a directory named by everything that shaped it; None keeps nothing."""
 
     def __init__(self, root: Path | None, key: str) -> None:
+        self.key = key
         self.directory = None if root is None else root / key
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -36,13 +44,13 @@ class Kept:
                 }
                 numbers = {field[2:]: float(stored[field]) for field in stored if field[:2] == "f."}
                 bits = int(stored["bits"])
-        except (OSError, ValueError, KeyError, EOFError):
+        except DAMAGED:
             return None
         scale = numbers.pop("activation_scale", None)
         return QuantisedLinear(bits=bits, activation_scale=scale, **arrays), numbers
 
     def save(self, name: str, layer: QuantisedLinear, figures: Mapping[str, float]) -> None:
-        """Whole or not at all."""
+        """Whole or not at all, also behind a power cut."""
         path = self._path(name)
         if path is None:
             return
@@ -58,6 +66,7 @@ class Kept:
         partial = path.with_name(path.name + ".part")
         with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
+        to_disk(partial)
         partial.replace(path)
 
     def _path(self, name: str) -> Path | None:
@@ -65,8 +74,8 @@ class Kept:
 
 
 def key_of(graph_sha256: str, samples: Sequence[Mapping[str, Float32]], settings: object) -> str:
-    """16 hex digits over the graph, every sample and the settings."""
-    digest = hashlib.sha256(graph_sha256.encode())
+    """16 hex digits over the graph, every sample, the settings and the code that quantises."""
+    digest = hashlib.sha256(f"{graph_sha256} {sources_key(*_CODE)}".encode())
     digest.update(repr(settings).encode())
     for sample in samples:
         for name in sorted(sample):

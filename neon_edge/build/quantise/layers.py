@@ -17,14 +17,16 @@ from neon_edge.build.quantise.fold import foldable_sources
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.linears import Linear, matrix_of
 from neon_edge.build.quantise.method import Bits, Method, make_int4, make_int8
+from neon_edge.build.quantise.onnx_types import least_scale
+from neon_edge.build.quantise.tokens import drawn_rows
 from neon_edge.build.quantise.walk import Stop, Walk
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
 
 Tell = Callable[[str], None]
 
-_ROWS = 256
-_LARGEST = 16
+_ROWS, _LARGEST = 256, 16
+"""Tokens to search on: a draw of all, and the largest, which decide if a range can be narrow."""
 _HUGE = 1e30
 
 
@@ -42,6 +44,8 @@ class Report:
     """Which sample set `reach`."""
     alpha: float = 0.0
     clip: float = 1.0
+    source: str = ""
+    """The tensor that it multiplies."""
 
 
 @dataclass
@@ -97,17 +101,14 @@ def quantise(
 
     Raises `ConfigWrong` where samples hold what is not a number.
     """
-    walk = Walk(model, samples, threads)
+    walk = Walk(model, samples, threads, kept.directory)
     free = foldable_sources(model)
-    chance = np.random.default_rng(seed)
     done = Quantised(kept)
     for stop in walk.stops():
         tell(f"{stop.linears[0].name} ({stop.number + 1} of {stop.total})")
-        _check(stop)
-        foldable = stop.linears[0].source in free
-        rows = _rows(stop, chance)
-        made = _one_input(walk, stop, rows, bits, kept, method or Method(), foldable)
         reach, sample = _reach(stop)
+        foldable = stop.linears[0].source in free
+        made = _one_input(walk, stop, seed, bits, kept, method or Method(), foldable)
         for linear, (layer, figures) in made:
             if kept.directory is None:
                 done.held[linear.name] = layer
@@ -123,7 +124,7 @@ Found = list[tuple[Linear, tuple[QuantisedLinear, dict[str, float]]]]
 def _one_input(
     walk: Walk,
     stop: Stop,
-    rows: Float32,
+    seed: int,
     bits: Bits,
     kept: Kept,
     method: Method,
@@ -136,14 +137,19 @@ def _one_input(
         if all(found[linear.name] is not None for linear in linears):
             continue
         matrices = [matrix_of(linear, walk.stored) for linear in linears]
+        least = least_scale(linears[0].dtype)
         if wanted == "int8":
-            made = make_int8(stop.samples, rows, matrices, method)
+            # Of its own seed, so that a run taken up again draws what it would have drawn.
+            chance = np.random.default_rng([seed, stop.number])
+            rows = drawn_rows(stop.samples, _LARGEST, _ROWS, chance)
+            made = make_int8(stop.samples, rows, matrices, method, least)
         else:
             made = make_int4(
                 stop.samples,
                 matrices,
                 method,
                 foldable=foldable and len(linears) == len(stop.linears),
+                least=least,
             )
         for linear, (layer, figures) in zip(linears, made, strict=True):
             kept.save(linear.name, layer, figures)
@@ -151,18 +157,16 @@ def _one_input(
     return [(linear, entry) for linear in stop.linears if (entry := found[linear.name]) is not None]
 
 
-def _rows(stop: Stop, chance: np.random.Generator) -> Float32:
-    """Tokens to search on: the largest of all, which decide whether a range can be narrow, and a
-    draw of the others."""
-    tokens = np.concatenate(stop.samples)
-    largest = np.argsort(-np.abs(tokens).max(axis=1))[:_LARGEST]
-    drawn = chance.choice(len(tokens), min(_ROWS, len(tokens)), replace=False)
-    chosen: Float32 = tokens[np.unique(np.concatenate([largest, drawn]))]
-    return chosen
-
-
 def _reach(stop: Stop) -> tuple[float, int]:
+    """The largest magnitude, which must be a number, and the sample that has it."""
     tops = [float(np.abs(sample).max()) for sample in stop.samples]
+    for number, top in enumerate(tops):
+        if not top < _HUGE:
+            raise ConfigWrong(
+                f"calibration sample {number} overflows in the float network",
+                f"the input of {stop.linears[0].name} is not finite",
+                "find it in the samples and leave it out",
+            )
     sample = int(np.argmax(tops))
     return tops[sample], sample
 
@@ -179,14 +183,5 @@ def _report(
         sample,
         figures.get("alpha", 0.0),
         figures.get("clip", 1.0),
+        linear.source,
     )
-
-
-def _check(stop: Stop) -> None:
-    for number, sample in enumerate(stop.samples):
-        if not np.abs(sample).max() < _HUGE:
-            raise ConfigWrong(
-                f"calibration sample {number} overflows in the float network",
-                f"the input of {stop.linears[0].name} is not finite",
-                "find it in the samples and leave it out",
-            )

@@ -3,8 +3,8 @@
 - Q and DQ stand only around Linears: a norm, a residual sum, a softmax, an attention product or a
   rotary table that is fed by one is refused (ViT-B lost 80 points of accuracy that way,
   onnxsim/onnxsim#1742).
-- At every pair the scale, the output of DQ and the activations have one type: Orin's compiler
-  fails on an FP32 tensor with an FP16 scale (NVIDIA/TensorRT#4832) and no PC does.
+- The scale, the output of DQ and both operands of the product behind it have one type: Orin's
+  compiler fails on an FP32 tensor with an FP16 scale (NVIDIA/TensorRT#4832) and no PC does.
 - No zero points, constant positive scales: TensorRT's rules.
 """
 
@@ -14,8 +14,6 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from neon_edge.errors import ConfigWrong
-
-_HOUSEKEEPING = ("Cast", "Transpose", "Reshape")
 
 
 def lint(model: ModelProto) -> None:
@@ -59,8 +57,6 @@ def _wrong_places(model: ModelProto) -> list[str]:
 
 def _is_linear(node: NodeProto, made: dict[str, NodeProto], weights: set[str]) -> bool:
     """A product whose second operand is a constant, dequantised or not."""
-    if node.op_type == "Gather":
-        return True  # An activation permuted into the order of its groups.
     if node.op_type != "MatMul":
         return False
     source = made.get(node.input[1])
@@ -71,10 +67,7 @@ def _is_linear(node: NodeProto, made: dict[str, NodeProto], weights: set[str]) -
 
 def _wrong_types(model: ModelProto) -> list[str]:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    types = {
-        value.name: value.type.tensor_type.elem_type
-        for value in (*model.graph.value_info, *model.graph.input, *model.graph.output)
-    }
+    types = _types(model, stored)
     wrong = []
     for node in model.graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
@@ -89,13 +82,32 @@ def _wrong_types(model: ModelProto) -> list[str]:
         wrong += _zero_point(node, stored)
         # Q reads an activation, DQ writes one; both must be of the scale's type.
         activation = node.input[0] if node.op_type == "QuantizeLinear" else node.output[0]
-        known = types.get(activation)
-        if known is not None and known != scale.data_type:
+        known = types.get(activation, scale.data_type)
+        if known != scale.data_type:
             wrong.append(
                 f"{node.name}: scale {_name(scale.data_type)}, activation {_name(known)} "
                 "(NVIDIA/TensorRT#4832)"
             )
-    return [*wrong, *_mixed_products(model, stored)]
+    return [*wrong, *_mixed_products(model, types)]
+
+
+def _types(model: ModelProto, stored: dict[str, TensorProto]) -> dict[str, int]:
+    """The element type of every tensor: as stated, else that of what it is made from."""
+    types = {name: tensor.data_type for name, tensor in stored.items()}
+    types |= {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    }
+    for node in model.graph.node:
+        # Of a DQ it is the scale's; of a Cast what it says; all else that stands beside Linears
+        # computes in the type that it reads.
+        source = node.input[1:2] if node.op_type == "DequantizeLinear" else node.input[:1]
+        made = [item.i for item in node.attribute if node.op_type == "Cast" and item.name == "to"]
+        made += [types[name] for name in source if name in types]
+        for name in node.output:
+            if made and node.op_type != "QuantizeLinear":
+                types.setdefault(name, made[0])
+    return types
 
 
 def _zero_point(node: NodeProto, stored: dict[str, TensorProto]) -> list[str]:
@@ -107,23 +119,19 @@ def _zero_point(node: NodeProto, stored: dict[str, TensorProto]) -> list[str]:
     return []
 
 
-def _mixed_products(model: ModelProto, stored: dict[str, TensorProto]) -> list[str]:
-    """Both operands of a quantised product are dequantised to one type."""
-    made = {node.output[0]: node for node in model.graph.node}
+def _mixed_products(model: ModelProto, types: dict[str, int]) -> list[str]:
+    """Both operands of a product that reads a dequantised tensor have one type."""
+    made = {node.output[0]: node.op_type for node in model.graph.node}
     wrong = []
     for node in model.graph.node:
-        if node.op_type != "MatMul":
+        if all(made.get(name) != "DequantizeLinear" for name in node.input):
             continue
-        pair = [made.get(name) for name in node.input]
-        kinds = {
-            stored[source.input[1]].data_type
-            for source in pair
-            if source is not None
-            and source.op_type == "DequantizeLinear"
-            and source.input[1] in stored
-        }
+        kinds = {types[name] for name in node.input if name in types}
         if len(kinds) > 1:
-            wrong.append(f"{node.name}: its operands have scales of {sorted(map(_name, kinds))}")
+            wrong.append(
+                f"{node.name}: its operands are {' and '.join(sorted(map(_name, kinds)))} "
+                "(NVIDIA/TensorRT#4832)"
+            )
     return wrong
 
 

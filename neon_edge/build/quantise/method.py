@@ -14,8 +14,9 @@ from neon_edge.build.quantise.awq import search_scales
 from neon_edge.build.quantise.gptq import GptqSettings, clipped, gptq, prepared
 from neon_edge.build.quantise.linears import Linear
 from neon_edge.build.quantise.observers import observed
-from neon_edge.build.quantise.round import GROUPS, group_for, round_groups
+from neon_edge.build.quantise.round import GROUPS, LEAST, group_for, round_groups
 from neon_edge.build.quantise.smooth import quantise_int8, ranged, search
+from neon_edge.build.quantise.tokens import spread_rows
 from neon_edge.types import Float32
 
 Bits = Literal["int8", "int4"]
@@ -25,6 +26,7 @@ Made = list[tuple[QuantisedLinear, dict[str, float]]]
 
 _CHUNK = 4096
 _JUDGED = 512
+"""Tokens: enough to rank layers by what they lose."""
 _TINY = 1e-30
 
 
@@ -50,32 +52,46 @@ class Method:
 
 
 def make_int8(
-    samples: Sequence[Float32], rows: Float32, matrices: Sequence[Float32], method: Method
+    samples: Sequence[Float32],
+    rows: Float32,
+    matrices: Sequence[Float32],
+    method: Method,
+    least: float = LEAST,
 ) -> Made:
-    """W8A8 of all `matrices` (inputs, outputs), on `rows` drawn from all tokens of `samples`."""
+    """W8A8 of all `matrices` (inputs, outputs), on `rows` drawn from all tokens of `samples`.
+
+    `least` is the smallest scale that the graph's type holds.
+    """
     reach = np.max([np.abs(sample).max(axis=0) for sample in samples], axis=0)
     if method.ranges == "search":
-        best = search(rows, reach, matrices)
+        best = search(rows, reach, matrices, least)
     else:
-        best = ranged(rows, reach, matrices, observed(samples, method.ranges))
+        end = observed(samples, method.ranges)
+        best = ranged(rows, reach, matrices, end, least)
     figures = {"error": best.error, "alpha": best.alpha, "clip": best.clip}
-    return [(quantise_int8(matrix, best), figures) for matrix in matrices]
+    return [(quantise_int8(matrix, best, least), figures) for matrix in matrices]
 
 
 def make_int4(
-    samples: Sequence[Float32], matrices: Sequence[Float32], method: Method, *, foldable: bool
+    samples: Sequence[Float32],
+    matrices: Sequence[Float32],
+    method: Method,
+    *,
+    foldable: bool,
+    least: float = LEAST,
 ) -> Made:
     """Groups of 4 bits, one Hessian for all `matrices` (inputs, outputs).
 
-    `foldable` says that a scaling of these inputs would cost nothing.
+    `foldable` says that a scaling of these inputs would cost nothing; `least` is the smallest scale
+    that the graph's type holds.
     """
     group = group_for(len(matrices[0]))
-    rows = judged(samples)
+    rows = spread_rows(samples, _JUDGED)
     factors, alpha = None, 0.0
     if foldable and method.rounding in ("awq", "awq+gptq"):
         factors, alpha = search_scales(samples, rows, matrices, group)
     scaled = [m if factors is None else m * factors[:, None] for m in matrices]
-    layers = _rounded(samples, scaled, factors, group, method.rounding)
+    layers = _rounded(samples, scaled, factors, group, method.rounding, GptqSettings(least=least))
     if factors is not None:
         layers = [replace(layer, input_scale=np.float32(1) / factors) for layer in layers]
     return [
@@ -90,11 +106,11 @@ def _rounded(
     factors: Float32 | None,
     group: int,
     rounding: Rounding,
+    settings: GptqSettings,
 ) -> list[QuantisedLinear]:
     """Groups of 4 bits of `matrices`, whose inputs are those of `samples` divided by `factors`."""
     if rounding == "nearest":
-        return [round_groups(matrix, group) for matrix in matrices]
-    settings = GptqSettings()
+        return [round_groups(matrix, group, least=settings.least) for matrix in matrices]
     if rounding == "awq":
         square = np.mean([np.square(sample).mean(axis=0) for sample in samples], axis=0)
         weight = torch.from_numpy(square if factors is None else square / factors**2)
@@ -118,13 +134,6 @@ def second_moment(samples: Sequence[Float32]) -> torch.Tensor:
             total.addmm_(rows.T, rows)
             count += len(rows)
     return total.div_(count)
-
-
-def judged(samples: Sequence[Float32]) -> Float32:
-    """Evenly spaced tokens of all samples: enough to rank layers by what they lose."""
-    tokens = np.concatenate(samples)
-    rows: Float32 = tokens[:: max(len(tokens) // _JUDGED, 1)]
-    return rows
 
 
 def relative(matrix: Float32, layer: QuantisedLinear, rows: Float32) -> float:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from neon_edge.build.quantise.tokens import quantile
 from neon_edge.types import Float32
 
 Observer = Literal["max", "percentile", "entropy"]
@@ -26,24 +27,27 @@ Float64 = npt.NDArray[np.float64]
 
 def observed(samples: Sequence[Float32], observer: Observer) -> float:
     """Where the range of `samples` (n, inputs) each ends, by magnitude; above 0."""
-    sizes = np.abs(np.concatenate(samples)).reshape(-1)
-    return max(_OBSERVERS[observer](sizes), 1e-6)
+    return max(_OBSERVERS[observer](samples), 1e-6)
 
 
-def _max(sizes: Float32) -> float:
-    return float(sizes.max())
+def _max(samples: Sequence[Float32]) -> float:
+    return max(float(np.abs(sample).max()) for sample in samples)
 
 
-def _percentile(sizes: Float32) -> float:
-    return float(np.percentile(sizes, _PERCENTILE))
+def _percentile(samples: Sequence[Float32]) -> float:
+    return quantile(samples, _PERCENTILE / 100)
 
 
-def _entropy(sizes: Float32) -> float:
+def _entropy(samples: Sequence[Float32]) -> float:
     """The end whose 128 levels say most of the histogram: least Kullback-Leibler divergence.
 
     NVIDIA, "8-bit Inference with TensorRT" (GTC 2017), slides 31 to 40.
     """
-    counts, edges = np.histogram(sizes, bins=_BINS, range=(0, float(sizes.max()) or 1.0))
+    top = _max(samples) or 1.0
+    edges = np.linspace(0, top, _BINS + 1)
+    counts = np.zeros(_BINS, np.int64)
+    for sample in samples:
+        counts += np.histogram(np.abs(sample), bins=_BINS, range=(0, top))[0]
     counts[0] = 0  # What is nearly zero stays zero under any range, and outweighs the rest.
     ends = range(_LEVELS, _BINS + 1, 16)
     if not counts.any():
@@ -67,7 +71,7 @@ def _divergence(counts: Float64, end: int) -> float:
     return float((p[there] * np.log(p[there] / np.maximum(q[there], _TINY))).sum())
 
 
-_OBSERVERS: dict[Observer, Callable[[Float32], float]] = {
+_OBSERVERS: dict[Observer, Callable[[Sequence[Float32]], float]] = {
     "max": _max,
     "percentile": _percentile,
     "entropy": _entropy,

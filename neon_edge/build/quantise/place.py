@@ -85,6 +85,8 @@ class _Writer:
         graph.node.extend(self.nodes)
         graph.initializer.extend(self._made)
         used = {name for node in graph.node for name in node.input}
+        # A part whose layers belong to no group hands constant sums on.
+        used |= {value.name for value in graph.output}
         kept = [tensor for tensor in graph.initializer if tensor.name in used]
         del graph.initializer[:]
         graph.initializer.extend(kept)

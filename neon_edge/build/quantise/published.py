@@ -24,6 +24,7 @@ from msgspec import structs
 from onnx import helper
 
 from neon_edge.build.importers import QuantisedCheckpoint, QuantisedLinear
+from neon_edge.build.placed import PART, put
 from neon_edge.build.quantise.linears import find_linears, matrix_of
 from neon_edge.build.quantise.method import Bits
 from neon_edge.build.quantise.written import write_placed
@@ -68,7 +69,7 @@ def place_published(
         tell(f"{part.name}: {len(layers)} of {len(linears)} Linears as published")
         return layers
 
-    partial = target.with_name(target.name + ".part")
+    partial = target.with_name(target.name + PART)
     write_placed(bundle, _stated(manifest, checkpoint, settings), layers_of, partial)
     lost = sorted(set(modules) - found)
     if lost:
@@ -78,8 +79,7 @@ def place_published(
             f"{len(lost)} of {len(modules)} layers: the export changes their numbers",
             "use the float checkpoint and quantise it here",
         )
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
+    put(partial, target)
     return read_manifest(target)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neon_edge.build.importers import QuantisedLinear
-from neon_edge.build.quantise.round import round_int8
+from neon_edge.build.quantise.round import LEAST, round_int8
 from neon_edge.types import Float32
 
 ALPHAS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -44,24 +44,34 @@ class Smoothed:
     clip: float
 
 
-def search(rows: Float32, reach: Float32, matrices: Sequence[Float32]) -> Smoothed:
-    """Of tokens (n, inputs), all of whose channels stay below `reach` (inputs,) in magnitude."""
-    products = _Products(rows, reach, matrices)
+def search(
+    rows: Float32, reach: Float32, matrices: Sequence[Float32], least: float = LEAST
+) -> Smoothed:
+    """Of tokens (n, inputs), all of whose channels stay below `reach` (inputs,) in magnitude.
+
+    `least` is the smallest scale that the graph's type holds.
+    """
+    products = _Products(rows, reach, matrices, least)
     trials = [products.trial(alpha, clip) for alpha in ALPHAS for clip in COARSE]
     alpha = min(trials, key=_error).alpha
     fine = [products.trial(alpha, clip) for clip in CLIPS]
     return min([*trials, *fine], key=_error)
 
 
-def ranged(rows: Float32, reach: Float32, matrices: Sequence[Float32], end: float) -> Smoothed:
+def ranged(
+    rows: Float32, reach: Float32, matrices: Sequence[Float32], end: float, least: float = LEAST
+) -> Smoothed:
     """No smoothing, and a range that somebody else chose to stop at `end`."""
-    return _Products(rows, reach, matrices).trial(0.0, end / max(float(reach.max()), _TINY))
+    return _Products(rows, reach, matrices, least).trial(0.0, end / max(float(reach.max()), _TINY))
 
 
 class _Products:
     """What the float network makes of these tokens, to hold trials against."""
 
-    def __init__(self, rows: Float32, reach: Float32, matrices: Sequence[Float32]) -> None:
+    def __init__(
+        self, rows: Float32, reach: Float32, matrices: Sequence[Float32], least: float
+    ) -> None:
+        self._least = least
         self._x = torch.from_numpy(rows)
         self._reach = torch.from_numpy(reach)
         self._weights = [torch.from_numpy(matrix) for matrix in matrices]
@@ -77,10 +87,12 @@ class _Products:
             self._alpha = alpha
             self._factors = smoothing(self._reach, self._widest, alpha)
             factors = self._factors[:, None]
-            self._rounded = torch.cat([_int8(w * factors) for w in self._weights], dim=1)
+            self._rounded = torch.cat(
+                [_int8(w * factors, self._least) for w in self._weights], dim=1
+            )
             self._smoothed = self._x / self._factors
             self._top = float((self._reach / self._factors).max())
-        scale = max(self._top * clip / 127, _TINY)
+        scale = max(self._top * clip / 127, _TINY, self._least)
         codes = (self._smoothed / scale).round_().clamp_(-128, 127).mul_(scale)
         lost = (codes @ self._rounded).sub_(self._exact).square_().sum(dim=1)
         taken = None if alpha == 0 else (1 / self._factors).numpy()
@@ -100,11 +112,11 @@ def smoothing(reach: Tensor, widest: Tensor, alpha: float) -> Tensor:
     return factors.clamp(1e-3, 1e3)
 
 
-def quantise_int8(matrix: Float32, smoothed: Smoothed) -> QuantisedLinear:
+def quantise_int8(matrix: Float32, smoothed: Smoothed, least: float = LEAST) -> QuantisedLinear:
     """(inputs, outputs) → W8A8 with the input prepared as `smoothed` says."""
     if smoothed.input_scale is None:
-        return replace(round_int8(matrix), activation_scale=smoothed.activation_scale)
-    layer = round_int8(matrix / smoothed.input_scale[:, None])
+        return replace(round_int8(matrix, least), activation_scale=smoothed.activation_scale)
+    layer = round_int8(matrix / smoothed.input_scale[:, None], least)
     return replace(
         layer,
         input_scale=smoothed.input_scale.astype(np.float32),
@@ -112,6 +124,6 @@ def quantise_int8(matrix: Float32, smoothed: Smoothed) -> QuantisedLinear:
     )
 
 
-def _int8(weight: Tensor) -> Tensor:
-    scales = (weight.abs().amax(dim=0) / 127).clamp_min(1e-8)
+def _int8(weight: Tensor, least: float) -> Tensor:
+    scales = (weight.abs().amax(dim=0) / 127).clamp_min(least)
     return (weight / scales).round_().clamp_(-127, 127).mul_(scales)

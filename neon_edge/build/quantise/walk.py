@@ -4,7 +4,7 @@
 
 All samples pass one stage before any passes the next, so that whoever looks at an input may
 replace the matrices it meets, and later stages see the activations of the quantised network.
-Only the tensors that later stages still need are kept.
+Only the tensors that later stages still need are kept, in memory up to a limit (`activations`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from neon_edge.build.quantise.activations import IN_MEMORY_BYTES, Activations, Tokens
 from neon_edge.build.quantise.linears import Linear, find_linears
 from neon_edge.build.quantise.onnx_types import Array
 from neon_edge.errors import ConfigWrong
@@ -28,12 +30,15 @@ _ERRORS_ONLY = 3
 
 @dataclass(frozen=True)
 class Stop:
-    """One tensor that Linears multiply, and its values on every sample: (n, inputs) each."""
+    """One tensor that Linears multiply, and its values on every sample: (n, inputs) each.
+
+    `samples` are made as they are asked for, and good until the next stop.
+    """
 
     number: int
     total: int
     linears: list[Linear]
-    samples: list[Float32]
+    samples: Sequence[Float32]
 
 
 @dataclass
@@ -48,10 +53,19 @@ class _Stage:
 
 
 class Walk:
-    """One pass of `samples` (inputs by name) through `model`; `replace` changes what is ahead."""
+    """One pass of `samples` (inputs by name) through `model`; `replace` changes what is ahead.
+
+    What is above `in_memory` bytes between two stages waits in `directory`, or where temporary
+    files are.
+    """
 
     def __init__(
-        self, model: ModelProto, samples: Sequence[Mapping[str, Float32]], threads: int = 1
+        self,
+        model: ModelProto,
+        samples: Sequence[Mapping[str, Float32]],
+        threads: int = 1,
+        directory: Path | None = None,
+        in_memory: int = IN_MEMORY_BYTES,
     ) -> None:
         self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
         self._types = {
@@ -60,7 +74,7 @@ class Walk:
         }
         self._model = model
         self._threads = threads
-        self._live: list[dict[str, Array]] = [dict(sample) for sample in samples]
+        self._live = Activations(samples, directory, in_memory)
         self._replaced: dict[str, TensorProto] = {}
         self._readers: Counter[str] = Counter()
         self._by_source: dict[str, list[Linear]] = {}
@@ -83,9 +97,8 @@ class Walk:
         for number, (source, stage) in enumerate(zip(sources, stages, strict=False)):
             self._run(stage)
             linears = self._by_source[source]
-            width = linears[0].inputs
-            samples = [live[source].reshape(-1, width).astype(np.float32) for live in self._live]
-            yield Stop(number, len(sources), linears, samples)
+            tokens = Tokens(self._live, source, linears[0].inputs)
+            yield Stop(number, len(sources), linears, tokens)
         self._run(stages[-1])
 
     def replace(self, linear: Linear, matrix: Float32) -> None:
@@ -96,17 +109,17 @@ class Walk:
 
     def results(self) -> list[dict[str, Array]]:
         """The graph's outputs for every sample, once `stops` is at its end."""
-        return [{name: live[name] for name in self._outputs} for live in self._live]
+        samples = range(self._live.count)
+        return [{name: self._live.get(n, name) for name in self._outputs} for n in samples]
 
     def _run(self, stage: _Stage) -> None:
         if stage.nodes:
             session = _session(self._graph(stage), self._threads)
-            for live in self._live:
-                fed = {name: live[name] for name in stage.read}
-                live.update(zip(stage.made, session.run(stage.made, fed), strict=True))
-        for live in self._live:
-            for name in [name for name in live if name not in stage.needed]:
-                del live[name]
+            for number in range(self._live.count):
+                fed = {name: self._live.get(number, name) for name in stage.read}
+                for name, array in zip(stage.made, session.run(stage.made, fed), strict=True):
+                    self._live.put(number, name, array)
+        self._live.keep_only(stage.needed)
 
     def _graph(self, stage: _Stage) -> bytes:
         names = {name for node in stage.nodes for name in node.input}

@@ -13,6 +13,8 @@ def examine(machine: Machine, subject: RobotConfig | None) -> Iterator[Check]:
     """Rows about the machine, and about a robot if there is one. Nothing is moved or changed."""
     yield from host.real_time(machine)
     yield from host.kernel(machine)
+    if subject is not None:
+        yield from host.cores(machine, subject.runtime.cpus)
     yield from host.clocks(machine)
     yield from host.power(machine)
     yield from host.disk(robot.plans_of(subject) if subject else None)

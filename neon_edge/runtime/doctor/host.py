@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from neon_edge.config.cores import Cpus
 from neon_edge.runtime.doctor.check import Check, Machine, Outcome
+from neon_edge.runtime.realtime import control_cpus
 from neon_edge.runtime.rundir import place
 
 DISK_FAILED_BYTES = 100 << 20
@@ -57,6 +59,46 @@ def kernel(machine: Machine) -> Iterator[Check]:
         yield Check("kernel", "ok", f"{release}, not PREEMPT_RT: rare wake-ups are late under load")
 
 
+def cores(machine: Machine, cpus: Cpus) -> Iterator[Check]:
+    """Whether the cores that a robot names exist, and whether others are kept off them."""
+    place = "/sys/devices/system/cpu"
+    online = _listed(machine.text(f"{place}/online"))
+    isolated = _listed(machine.text(f"{place}/isolated"))
+    wanted = control_cpus(cpus)
+    named = ", ".join(map(str, sorted(wanted)))
+    absent = sorted(wanted - online) if online else []
+    if absent:
+        yield Check(
+            "cores",
+            "failed",
+            f"the robot file names {', '.join(map(str, absent))}; here are "
+            f"{', '.join(map(str, sorted(online)))}",
+            "correct [runtime] cpus in the robot file",
+        )
+    elif isolated and not (wanted and wanted <= isolated):
+        kept = ", ".join(map(str, sorted(isolated)))
+        yield Check(
+            "cores",
+            "warning",
+            f"{kept} isolated (isolcpus), and the tick is on {named or 'any other'}",
+            f"set [runtime] cpus = [{kept}] in the robot file, or isolate none",
+        )
+    elif not wanted:
+        yield Check("cores", "ok", "the tick has none of its own")
+    else:
+        alone = "isolated" if isolated else "not isolated: other work may run there too"
+        yield Check("cores", "ok", f"{named} for the tick, {alone}")
+
+
+def _listed(text: str | None) -> set[int]:
+    """Cores as the kernel lists them, such as 0-2,5."""
+    found: set[int] = set()
+    for part in filter(None, (text or "").split(",")):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
 def clocks(machine: Machine) -> Iterator[Check]:
     """A clock that ramps up looks like jitter to a loop that sleeps most of its time."""
     directory = machine.path("/sys/devices/system/cpu")
@@ -94,7 +136,16 @@ def disk(plans: Path | None) -> Iterator[Check]:
     """Room for plans and recordings, and for a run's own files in memory."""
     state = Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0] or Path.cwd())
     for path in dict.fromkeys([state, *([plans] if plans else [])]):
-        free = shutil.disk_usage(path).free
+        try:
+            free = shutil.disk_usage(path).free
+        except OSError as failure:
+            yield Check(
+                "disk",
+                "failed",
+                f"{path}: {failure.strerror}",
+                "make that directory for the user that runs the robot, or correct STATE_DIRECTORY",
+            )
+            continue
         outcome: Outcome = "ok" if free >= DISK_WARNING_BYTES else "warning"
         if free < DISK_FAILED_BYTES:
             outcome = "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 
 from neon_edge.config import CanBus, RobotConfig, SerialBus
 from neon_edge.runtime.doctor.check import Check, Machine
+from neon_edge.transport.python_can import interfaces
 
 QUEUE = 128
 """Frames: more than a burst to every motor of a large robot."""
@@ -23,6 +25,8 @@ def buses(robot: RobotConfig, machine: Machine) -> Iterator[Check]:
     for bus in robot.buses:
         if bus.channel == "sim" or bus.channel.startswith("unix:"):
             yield Check(f"bus {bus.name}", "ok", "emulated motors")
+        elif isinstance(bus, CanBus) and ":" in bus.channel:
+            yield from _adapter(bus, machine)
         elif isinstance(bus, CanBus):
             yield from _can(bus, machine)
         else:
@@ -55,6 +59,27 @@ def _can(bus: CanBus, machine: Machine) -> Iterator[Check]:
             f"ip link set {link} txqueuelen 1000",
         )
     yield from _controller(bus, machine)
+
+
+def _adapter(bus: CanBus, machine: Machine) -> Iterator[Check]:
+    """What can be told of a python-can channel without opening it."""
+    name = f"bus {bus.name}"
+    interface, _, channel = bus.channel.partition(":")
+    known = interfaces()
+    if interface not in known:
+        near = difflib.get_close_matches(interface, known, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else "see python-can's list of interfaces"
+        yield Check(
+            name,
+            "failed",
+            f"python-can has no interface {interface!r}" if known else "needs python-can",
+            fix if known else "pip install 'neon-edge[can]'",
+        )
+    elif channel.startswith("/"):
+        device = SerialBus(bus.name, channel.partition("@")[0])
+        yield from _serial(device, machine)
+    else:
+        yield Check(name, "ok", f"python-can's {interface}, channel {channel}: opened when it runs")
 
 
 def _controller(bus: CanBus, machine: Machine) -> Iterator[Check]:

@@ -10,15 +10,13 @@ import msgspec
 import numpy as np
 
 from neon_edge.capture.camera import open_camera
-from neon_edge.capture.clip import find_clip
-from neon_edge.capture.microphone import open_microphone, read_wav
+from neon_edge.capture.microphone import open_microphone, own_rate
 from neon_edge.capture.senses import Sense
 from neon_edge.clock import Clock
 from neon_edge.config import RobotConfig
-from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing, UsageWrong
-from neon_edge.runtime.rundir import PREFIX, place, sweep
+from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing
+from neon_edge.runtime.driven import refuse_driven
 from neon_edge.runtime.sensing import Moment, Sensing
-from neon_edge.runtime.spec import FILE_NAME, read_spec
 from neon_edge.safety.limp import limp
 from neon_edge.transport import Robot, open_robot
 from neon_edge.types import Float32
@@ -105,31 +103,15 @@ def open_source(robot: RobotConfig, clock: Clock, fps: int) -> Iterator[tuple[So
     """
     if not robot.cameras:
         raise ConfigWrong("the robot has no camera to record", "", "add [[cameras]] to its file")
-    _refuse_driven(robot)
+    refuse_driven(robot)
     with ExitStack() as opened:
         cameras = [opened.enter_context(open_camera(each, clock)) for each in robot.cameras]
         ear, rate_hz = None, 0
         if robot.microphone is not None:
-            _, rate_hz = read_wav(find_clip(robot.microphone.path))
+            rate_hz = own_rate(robot.microphone)
             ear = opened.enter_context(open_microphone(robot.microphone, rate_hz, rate_hz, clock))
         sensing = Sensing(cameras, ear, robot.senses, patience_ns=_NS)
         # The base is asked for nothing and told nothing.
         still = msgspec.structs.replace(robot, base=None)
         motors = opened.enter_context(open_robot(still, clock))
         yield Source(motors, sensing, clock, fps), rate_hz
-
-
-def _refuse_driven(robot: RobotConfig) -> None:
-    """Two masters on one CAN bus disturb each other, and only serial lines can be locked."""
-    ours = {bus.channel for bus in robot.buses}
-    sweep()
-    for path in place().glob(f"{PREFIX}*/{FILE_NAME}"):
-        # One of another version, or of another user, cannot be read.
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            driven = ours & {bus.channel for bus in read_spec(path).robot.buses}
-            if driven:
-                raise UsageWrong(
-                    "a run drives these motors",
-                    f"{path.parent}: {', '.join(sorted(driven))}",
-                    "end it first: neon-edge stop --end",
-                )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from neon_edge.transport.protocol.socketcan import FD_LENGTHS
+from neon_edge.transport.protocol.socketcan import FD_LENGTHS, HIGHEST_EXTENDED, HIGHEST_STANDARD
 from neon_edge.types import BusFrame
 
 _FRAME = re.compile(r"([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})#(#[0-9A-Fa-f])?(R\d?|(?:[0-9A-Fa-f]{2})*)")
@@ -39,7 +39,11 @@ def frame(text: str) -> BusFrame:
         raise ValueError(f"{text!r} is not ID#DATA, ID##FLAGS DATA or ID#R")
     digits, mark, rest = found.groups()
     number, extended = int(digits, 16), len(digits) == 8
+    if number > (HIGHEST_EXTENDED if extended else HIGHEST_STANDARD):
+        raise ValueError(f"id {digits} is beyond {'29' if extended else '11'} bits")
     if rest.startswith("R"):
+        if mark is not None:
+            raise ValueError(f"{text!r}: there are no remote frames in CAN FD")
         return BusFrame(number, b"", extended, remote=True)
     payload = bytes.fromhex(rest)
     if mark is None:

@@ -22,6 +22,9 @@ from neon_edge.types import BusFrame
 NMT, SYNC, EMERGENCY = 0x000, 0x080, 0x080
 STATE_PDO, SPEED_PDO, COMMAND_PDO = 0x180, 0x280, 0x200
 FROM_DRIVE, TO_DRIVE, HEARTBEAT = 0x580, 0x600, 0x700
+SDO_BYTES = 8
+BOOT_UP = 0
+"""The first heartbeat of a node that has started."""
 HIGHEST_NODE = 127
 HOST = 0x7F
 """The node id our heartbeat carries; no drive may have it."""
@@ -29,6 +32,9 @@ HOST = 0x7F
 START, STOP, PRE_OPERATIONAL, RESET = 0x01, 0x02, 0x80, 0x81
 OPERATIONAL = 0x05
 HEARTBEAT_LOST = 0x8130
+ABORTED = 0x80
+UPLOADED = 0x40
+"""The three highest bits of an SDO that answers an upload."""
 CYCLIC_POSITION = 8
 
 DISABLE_VOLTAGE, QUICK_STOP, SHUTDOWN, SWITCH_ON, ENABLE, FAULT_RESET = 0, 2, 6, 7, 15, 0x80
@@ -44,6 +50,8 @@ class Entry(IntEnum):
     DEVICE_TYPE = 0x100000
     CONSUMER_HEARTBEAT = 0x101601
     VENDOR = 0x101801
+    PRODUCT = 0x101802
+    REVISION = 0x101803
     ABORT_OPTION = 0x600700
     CONTROL = 0x604000
     STATUS = 0x604100
@@ -60,12 +68,15 @@ class Entry(IntEnum):
     INTERPOLATION_EXPONENT = 0x60C202
     TORQUE_OFFSET = 0x60B200
     ENCODER_COUNTS = 0x608F01
+    ENCODER_TURNS = 0x608F02
 
 
 SIZES = {
     Entry.DEVICE_TYPE: 4,
     Entry.CONSUMER_HEARTBEAT: 4,
     Entry.VENDOR: 4,
+    Entry.PRODUCT: 4,
+    Entry.REVISION: 4,
     Entry.ABORT_OPTION: -2,
     Entry.CONTROL: 2,
     Entry.STATUS: 2,
@@ -82,6 +93,7 @@ SIZES = {
     Entry.INTERPOLATION_EXPONENT: -1,
     Entry.TORQUE_OFFSET: -2,
     Entry.ENCODER_COUNTS: 4,
+    Entry.ENCODER_TURNS: 4,
 }
 """Bytes of each object; negative where it is signed."""
 

@@ -11,13 +11,13 @@ Sources: LeRobot motors/damiao, enactic/openarm_can src/openarm/damiao_motor.
 
 from __future__ import annotations
 
-import math
 import struct
 from enum import IntEnum
 from typing import NamedTuple
 
 REGISTER_ID = 0x7FF
 """The arbitration id that every motor listens to for registers."""
+FLOAT32_MAX = 3.4028234663852886e38
 KP_MAX = 500.0
 KD_MAX = 5.0
 FRAME_BYTES = 8
@@ -193,7 +193,7 @@ def decode_register(payload: bytes) -> RegisterFrame | None:
 def pack_register(register: int, value: float) -> bytes:
     """A register's four bytes: float for the ranges, unsigned for the rest."""
     if register in FLOAT_REGISTERS:
-        if not math.isfinite(value):
+        if not abs(value) <= FLOAT32_MAX:
             raise ValueError(f"register {register} cannot be {value}")
         return struct.pack("<f", value)
     if not 0 <= value <= 0xFFFFFFFF or value != int(value):

@@ -24,11 +24,15 @@ FAULTS = {1: "voltage", 2: "angle", 4: "overheat", 8: "overcurrent", 32: "overlo
 """The bits of a status packet's error byte."""
 
 # EEPROM: written only with LOCK at 0.
+FIRMWARE = 0
+"""Major, then minor: two bytes."""
 MODEL = 3
 ID = 5
 RETURN_DELAY = 7
 ANGLE_LIMITS = 9
 """Minimum, then maximum: two words."""
+STS_MODE = 33
+"""0 position, 1 wheel, 2 PWM, 3 steps."""
 EEPROM_END = 40
 TORQUE_ENABLE = 40
 GOAL_POSITION = 42
@@ -118,13 +122,19 @@ def sync_write(address: int, length: int, values: Iterable[tuple[int, bytes]]) -
     for servo, value in values:
         if len(value) != length:
             raise ValueError(f"servo {servo}: {len(value)} bytes for a field of {length}")
-        parts.append(bytes((servo,)) + value)
+        parts.append(bytes((_servo(servo),)) + value)
     return encode(BROADCAST, Instruction.SYNC_WRITE, b"".join(parts))
 
 
 def sync_read(address: int, length: int, servos: Sequence[int]) -> bytes:
     """Ask many servos for the same field; each answers in turn. STS/SMS only."""
-    return encode(BROADCAST, Instruction.SYNC_READ, bytes((address, length, *servos)))
+    return encode(BROADCAST, Instruction.SYNC_READ, bytes((address, length, *map(_servo, servos))))
+
+
+def _servo(servo: int) -> int:
+    if not 0 <= servo <= HIGHEST_ID:
+        raise ValueError(f"servo id {servo} is not in 0 .. {HIGHEST_ID}")
+    return servo
 
 
 def signed(word: int, sign_bit: int) -> int:

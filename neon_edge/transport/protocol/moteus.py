@@ -119,8 +119,11 @@ def command(
     """A position command and a query: 32 bytes.
 
     `goal` is rad, rad/s, N·m; `scales` multiply the controller's own kp and kd; after `timeout_s`
-    of silence it times out. Raises `ValueError` for what is not finite or does not fit.
+    of silence it times out. Raises `ValueError` for what is not finite or does not fit, and for a
+    time-out that is none.
     """
+    if not timeout_s >= TIME_STEP:
+        raise ValueError(f"a time-out of {timeout_s} s")
     position, velocity, torque = goal
     body = _COMMAND.pack(
         0x01,

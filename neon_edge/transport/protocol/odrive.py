@@ -1,5 +1,6 @@
 """ODrive CANSimple: standard ids, node << 5 | command, little-endian. Pure functions.
 
+    00 version    protocol u8 | hardware 3 u8 | firmware 3 u8 | unreleased u8 |
     01 heartbeat  error u32 | state u8 | procedure result u8 | trajectory done u8 |
     03 errors     active u32 | disarm reason u32 |          07 axis state  u32 |
     09 estimates  turns f32 | turns/s f32 |                 0B modes  control u32 | input u32 |
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 import struct
 from enum import IntEnum
+from typing import NamedTuple
 
 from neon_edge.types import BusFrame
 
@@ -33,8 +35,7 @@ VELOCITY_MAX = 32.767 * math.tau
 TORQUE_MAX = 32.767
 POSITION_MAX = 16384 * math.tau
 """Turns beyond this leave a float32 less than a thousandth of a turn."""
-
-
+FLOAT32_MAX = 3.4028234663852886e38
 MEASURABLE = 1e9
 """A number beyond this is not a measurement; scaled by a gear it could overflow a float32."""
 
@@ -72,14 +73,16 @@ def ask(node: int, command: int) -> BusFrame:
 
 
 def floats(node: int, command: int, *values: float) -> BusFrame:
-    """A message of float32. Raises `ValueError` for what is not finite."""
-    if not all(map(math.isfinite, values)):
-        raise ValueError(f"not finite: {values}")
+    """A message of float32. Raises `ValueError` for what is not finite, or beyond a float32."""
+    if not all(abs(value) <= FLOAT32_MAX for value in values):
+        raise ValueError(f"not finite, or no float32: {values}")
     return frame(node, command, struct.pack(f"<{len(values)}f", *values))
 
 
 def words(node: int, command: int, *values: int) -> BusFrame:
-    """A message of u32: states, modes."""
+    """A message of u32: states, modes. Raises `ValueError` for what is none."""
+    if not all(0 <= value <= 0xFFFF_FFFF for value in values):
+        raise ValueError(f"not u32: {values}")
     return frame(node, command, struct.pack(f"<{len(values)}I", *values))
 
 
@@ -120,6 +123,26 @@ def decode_heartbeat(payload: bytes) -> tuple[int, int]:
         raise ValueError(f"{len(payload)} bytes where 7 are expected")
     error, state = struct.unpack_from("<IB", payload)
     return error, state
+
+
+class Version(NamedTuple):
+    """What a node is, as people write it: "4.4.58" and "0.6.11"."""
+
+    hardware: str
+    firmware: str
+
+
+def version(node: int, hardware: tuple[int, int, int], firmware: tuple[int, int, int]) -> BusFrame:
+    """A node's answer to VERSION: protocol 2, product line, version, variant; firmware."""
+    return frame(node, Command.VERSION, bytes((2, *hardware, *firmware, 0)))
+
+
+def decode_version(payload: bytes) -> Version:
+    """Hardware and firmware. Raises `ValueError` for a wrong length."""
+    if len(payload) != 8:
+        raise ValueError(f"{len(payload)} bytes where 8 are expected")
+    unreleased = "-dev" if payload[7] else ""
+    return Version(".".join(map(str, payload[1:4])), ".".join(map(str, payload[4:7])) + unreleased)
 
 
 def decode_floats(payload: bytes) -> tuple[float, float]:

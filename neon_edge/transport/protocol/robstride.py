@@ -134,11 +134,12 @@ def write_parameter(host: int, motor: int, parameter: Parameter, value: float) -
 def pack_value(parameter: int, value: float) -> bytes:
     """A parameter's four bytes. Raises `ValueError` for what its type cannot hold."""
     kind = _FORMATS[Parameter(parameter)]
-    if not math.isfinite(value):
-        raise ValueError(f"parameter {parameter:#x} cannot be {value}")
     try:
-        packed = struct.pack(kind, value if kind == "<f" else int(value))
-    except struct.error as failure:
+        whole = value if kind == "<f" else int(value)
+        if not math.isfinite(value) or whole != value:
+            raise ValueError(f"parameter {parameter:#x} cannot be {value}")
+        packed = struct.pack(kind, whole)
+    except (struct.error, OverflowError) as failure:
         raise ValueError(f"parameter {parameter:#x} cannot be {value}") from failure
     return packed.ljust(4, b"\0")
 

@@ -22,13 +22,14 @@ ERROR_FLAG = 0x2000_0000
 BUS_OFF = 0x40
 """In an error frame's id: the controller has taken itself off the bus."""
 BIT_RATE_SWITCH = 0x01
+HIGHEST_STANDARD, HIGHEST_EXTENDED = 0x7FF, 0x1FFF_FFFF
 FD_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
 
 
 def encode_frame(frame: BusFrame) -> bytes:
     """The kernel's struct. Raises `ValueError` for an id or a length that CAN does not have."""
     arbitration_id, payload, extended, fd, bit_rate_switch, remote = frame
-    if not 0 <= arbitration_id <= (0x1FFF_FFFF if extended else 0x7FF):
+    if not 0 <= arbitration_id <= (HIGHEST_EXTENDED if extended else HIGHEST_STANDARD):
         raise ValueError(f"arbitration id {arbitration_id:#x} does not fit")
     word = arbitration_id | EXTENDED_FLAG if extended else arbitration_id
     if fd:

@@ -53,10 +53,30 @@ def test_a_short_fast_task_is_not_crowded_out_by_a_long_still_one() -> None:
     assert sum(place >= 990 for place in chosen) == 8
 
 
-def test_a_short_draw_leaves_no_task_out() -> None:
-    tasks = [f"task {number // 20}" for number in range(80)]
-    chosen = draw(np.arange(80.0), tasks, 4, seed=0)
-    assert [place // 20 for place in chosen] == [0, 1, 2, 3]
+@pytest.mark.parametrize("seed", range(5))
+def test_every_task_has_a_moment_before_any_has_two(seed: int) -> None:
+    tasks = [f"task {number:02}" for number in range(10) for _ in range(100)]
+    motion = np.tile(np.arange(100.0), 10)
+    chosen = draw(motion, tasks, 16, seed)
+    of_task = np.bincount([place // 100 for place in chosen], minlength=10)
+    assert of_task.min() == 1 and of_task.max() == 2
+    quarters = np.bincount([place % 100 // 25 for place in chosen], minlength=4)
+    assert quarters.min() >= 3
+    few = draw(motion, tasks, 4, seed)
+    assert len({place // 100 for place in few}) == 4
+    assert {place % 100 // 25 for place in few} == {0, 1, 2, 3}
+
+
+def test_chance_decides_which_tasks_come_first() -> None:
+    tasks = [f"task {number:02}" for number in range(10) for _ in range(10)]
+    firsts = {place // 10 for seed in range(20) for place in draw(np.ones(100), tasks, 2, seed)}
+    assert len(firsts) > 5
+
+
+def test_every_quarter_of_a_task_has_a_moment_before_any_has_two() -> None:
+    chosen = draw(np.arange(40.0), ["one"] * 40, 6, seed=3)
+    quarters = np.bincount([place // 10 for place in chosen], minlength=4)
+    assert sorted(quarters) == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
@@ -159,9 +179,21 @@ def test_a_set_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (again.joints == some().joints).all()
     assert [camera.shape for camera in again.cameras] == [(3, 8, 8, 3)]
     assert len(sha256) == 64
-    (tmp_path / FILE_NAME).write_bytes(b"PK cut")
-    with pytest.raises(ConfigWrong, match="no calibration set"):
-        read_moments(tmp_path)
+
+
+def test_a_set_that_was_cut_short_is_refused_wherever_the_cut_is(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    noise = chance.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    write_moments(tmp_path, replace(some(), cameras=(noise,)))
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    overwritten = bytearray(whole)
+    at = whole.index(b"camera_0.npy") + 200
+    overwritten[at : at + 40] = bytes(40)
+    cuts = [whole[: len(whole) * part // 8] for part in range(8)]
+    for broken in (*cuts, whole[:-1], b"PK cut", bytes(overwritten)):
+        (tmp_path / FILE_NAME).write_bytes(broken)
+        with pytest.raises(ConfigWrong, match="no calibration set"):
+            read_moments(tmp_path)
 
 
 def test_ranges_go_on_where_they_stopped_and_are_refused_elsewhere(

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.tokenizer import train_tokenizer
 from neon_edge.build.weights import open_weights
+from tests.build.published_words import config_json
 
 GROUP = 32
 GPTQ = {
@@ -107,6 +108,7 @@ def publish(recipe: Recipe, directory: Path, config: dict[str, Any], modules: st
         for module in quantised:
             stored.setdefault(f"{module}.bias", torch.zeros(1, dtype=torch.float16))
     save_file(stored, directory / "gptq_model-4bit-32g.safetensors")
-    (directory / "config.json").write_text(json.dumps({"quantization_config": config}))
+    written = {**config_json(recipe), "quantization_config": config}
+    (directory / "config.json").write_text(json.dumps(written))
     train_tokenizer(recipe.adaptor.special_tokens).save(str(directory / "tokenizer.json"))
     return quantised

@@ -166,6 +166,10 @@ def test_known_descriptions_are_read() -> None:
         ({"qzeros": np.zeros((4, 3), np.int32)}, "symmetric"),
         ({"scales": np.zeros((4, 24), np.float16)}, "not positive"),
         ({"scales": np.full((4, 24), np.nan, np.float16)}, "not positive"),
+        ({"scales": np.ones((0, 24), np.float16), "g_idx": np.arange(128) // 32}, "empty"),
+        ({"qweight": np.zeros(16, np.int32)}, "2 axes"),
+        ({"qweight": np.zeros((16, 24), np.int64)}, "32 bits"),
+        ({"g_idx": np.zeros(128, np.float32)}, "whole numbers"),
     ],
 )
 def test_a_damaged_layer_is_refused(published: Arrays, change: Arrays, word: str) -> None:

@@ -95,17 +95,52 @@ def test_int8_passes_its_gate_in_radians_and_says_so(
 def test_a_gate_that_cannot_be_passed_leaves_nothing_behind(
     built: Path, moments: CalibrationSet, tmp_path: Path
 ) -> None:
-    strict = msgspec.structs.replace(LOOSE, joint_max_rad=1e-6)
-    with pytest.raises(GateMissed, match="whatever stays in float") as miss:
-        quantise_bundle(
-            work(built, moments, strict, tmp_path / "kept"), "int4", tmp_path / "int4", _quiet
-        )
-    assert "given back" in miss.value.facts
-    assert not (tmp_path / "int4").exists()
-    left = tmp_path / "int4-missed.html"
-    assert str(left) in miss.value.facts
-    assert '<b class="bad">missed</b>' in left.read_text()
-    assert worst_of(left).read_bytes().startswith(b"\x89PNG")
+    strict = msgspec.structs.replace(LOOSE, joint_max_rad=1e-6, sensitivity=3)
+    said: list[str] = []
+    for _ in range(2):
+        with pytest.raises(GateMissed, match="whatever stays in float") as miss:
+            quantise_bundle(
+                work(built, moments, strict, tmp_path / "kept"),
+                "int4",
+                tmp_path / "int4",
+                said.append,
+            )
+        assert "given back" in miss.value.facts
+        assert not (tmp_path / "int4").exists()
+        left = tmp_path / "int4-missed.html"
+        assert str(left) in miss.value.facts
+        assert '<b class="bad">missed</b>' in left.read_text()
+        assert "quantised alone" in left.read_text()
+        assert worst_of(left).read_bytes().startswith(b"\x89PNG")
+    assert len([step for step in said if "sensitivity" in step]) == 3, "the second time too"
+
+
+@pytest.mark.slow
+def test_what_goes_back_to_float_was_measured_on_the_features_and_the_page_says_so(
+    built: Path, moments: CalibrationSet, tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(LOOSE, rounding="nearest", sensitivity=4, skip_share=0.5)
+    asked = work(built, moments, settings, tmp_path / "kept")
+    largest: list[float] = []
+
+    def tell(step: str) -> None:
+        largest.extend(float(said) for said in re.findall(r"backbone and heads (\S+) rad", step))
+
+    # A limit that no layer in float helps to reach says how far each list comes.
+    strict = msgspec.structs.replace(settings, joint_max_rad=1e-6)
+    with pytest.raises(GateMissed):
+        quantise_bundle(replace(asked, settings=strict), "int4", tmp_path / "int4", tell)
+    limit = (largest[0] + min(largest)) / 2
+    assert limit < largest[0]
+    settings = msgspec.structs.replace(settings, joint_max_rad=limit)
+    manifest = quantise_bundle(replace(asked, settings=settings), "int4", tmp_path / "int4", _quiet)
+    layers = read_layers(tmp_path / "int4")
+    back = manifest.backbone.float_layers
+    assert back and all(layers[name]["float"] for name in back)
+    measured_names = [name for name, row in layers.items() if row["effect"] is not None]
+    assert measured_names and back[0] in measured_names
+    text = page(manifest, layers, {})
+    assert "quantised alone" in text and back[0] in text
 
 
 @pytest.mark.slow

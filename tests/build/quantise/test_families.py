@@ -26,17 +26,17 @@ from tests.tiny_backbone import ENGINES, Exported
 pytestmark = pytest.mark.slow
 
 FAMILIES = ["qwen_vl_tiny", "qwen_omni_tiny", "cosmos_reason2_tiny", "tribev2_tiny"]
+FAMILIES += ["tribev2_low_rank_tiny"]
 COPIES = {"Cast", "Reshape", "Transpose", "Identity", "Unsqueeze", "Squeeze"}
 
 
 def recipe_of(name: str) -> Recipe:
-    """As the robot's GPU runs it: half precision (TRIBE has float32 alone), and with ears."""
+    """As the robot's GPU runs it: half precision, and with ears."""
     recipe = load_recipe(ENGINES / name)
     cut = recipe.text.cut
     if name == "qwen_omni_tiny":
         cut = msgspec.structs.replace(cut, audio_seconds=2)
-    precision = "fp32" if recipe.text.family == "tribe" else "fp16"
-    text = msgspec.structs.replace(recipe.text, precision=precision, cut=cut)
+    text = msgspec.structs.replace(recipe.text, precision="fp16", cut=cut)
     return Recipe(text, recipe.directory)
 
 

@@ -57,6 +57,25 @@ def test_pictures_pass_a_part_of_their_own_one_by_one(tiny: Exported, tmp_path: 
     np.testing.assert_allclose(joined[1]["image_embeds"][0], moments[1] * places, rtol=1e-6)
 
 
+def test_a_full_disk_is_said_in_three_lines(
+    tiny: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neon_edge.build.quantise import bundle as module
+    from neon_edge.build.quantise.kept import Kept
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Kept, "save", full)
+    part = next(part for part in tiny.manifest.parts if part.name == "vision")
+    fed = [{spec.name: np.ones(spec.shape, np.float32) for spec in part.inputs}] * 2
+    moments = type("M", (), {"names": ["a", "b"]})
+    work = Work(tiny.directory, moments, Quantise(), 1, tmp_path, "onnxruntime")  # type: ignore[arg-type]
+    with pytest.raises(ConfigWrong, match="cannot write") as refusal:
+        module.quantise_part(work, part, fed, "int4", lambda _: None)
+    assert "No space left" in refusal.value.facts and "make room" in refusal.value.fix
+
+
 def test_a_pattern_that_names_nothing_is_refused(
     tiny: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

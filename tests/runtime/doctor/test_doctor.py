@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from neon_edge.config import CanBus, RobotConfig, SerialBus, load_robot
+from neon_edge.config.cores import Cpus
 from neon_edge.runtime.doctor import host, load, robot, wires
 from neon_edge.runtime.doctor.check import Check, Machine
 from tests.conftest import neon_edge
@@ -135,6 +136,28 @@ def test_clocks_and_power_mode_are_judged_where_there_are_any(files: Files) -> N
     assert check.outcome == "ok"
 
 
+@pytest.mark.parametrize(
+    ("cpus", "isolated", "outcome", "words"),
+    [
+        ([2, 3], "2-3", "ok", "2, 3 for the tick, isolated"),
+        ([3], "", "ok", "3 for the tick, not isolated"),
+        ([1], "2-3", "warning", "2, 3 isolated (isolcpus), and the tick is on 1"),
+        ("any", "3", "warning", "3 isolated (isolcpus), and the tick is on any other"),
+        ("any", "", "ok", "none of its own"),
+        ([3, 4, 9], "3", "failed", "names 4, 9; here are 0, 1, 2, 3"),
+    ],
+)
+def test_cores_that_a_robot_names_exist_and_isolated_ones_are_used(
+    files: Files, cpus: Cpus, isolated: str, outcome: str, words: str
+) -> None:
+    files.put("/sys/devices/system/cpu/online", "0-3\n")
+    files.put("/sys/devices/system/cpu/isolated", f"{isolated}\n")
+    (check,) = host.cores(files.machine, cpus)
+    assert (check.outcome, check.name) == (outcome, "cores")
+    assert words in check.found
+    assert ("[runtime] cpus" in check.fix) == (outcome != "ok")
+
+
 def test_real_time_is_tried_and_a_refusal_keeps_its_fix(files: Files) -> None:
     assert {check.name for check in host.real_time(files.machine)} == {
         "real-time priority", "locked memory"
@@ -204,3 +227,34 @@ def test_a_damaged_plan_and_an_absent_robot_fail_with_a_fix(plans: Path, tmp_pat
     assert "build them" in outcome.stdout
     assert neon_edge("doctor", "--robot", "nobody").returncode == 1
     assert neon_edge("doctor", "--motors").returncode == 2
+
+
+def test_a_directory_that_is_not_there_is_a_row_and_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "absent"))
+    found = rows(host.disk(None))
+    assert found["disk"].outcome == "failed"
+    assert "absent: No such file" in found["disk"].found
+    assert found["shared memory"].outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("channel", "outcome", "told"),
+    [
+        ("slcan:/dev/ttyACM0", "ok", "/dev/ttyACM0 is there"),
+        ("slcan:/dev/ttyACM0@115200", "ok", "/dev/ttyACM0 is there"),
+        ("slcan:/dev/ttyACM7", "failed", "there is no /dev/ttyACM7"),
+        ("pcan:PCAN_USBBUS1", "ok", "python-can's pcan, channel PCAN_USBBUS1"),
+        ("slcn:/dev/ttyACM0", "failed", "has no interface 'slcn'"),
+    ],
+)
+def test_adapters_of_python_can_are_no_kernel_interfaces(
+    files: Files, channel: str, outcome: str, told: str
+) -> None:
+    files.put("/dev/ttyACM0", "")
+    robot = with_bus(msgspec.structs.replace(CAN, channel=channel))
+    (found,) = wires.buses(robot, files.machine)
+    assert (found.name, found.outcome) == (f"bus {CAN.name}", outcome)
+    assert told in found.found
+    assert outcome == "ok" or found.fix

@@ -272,7 +272,7 @@ def test_motors_that_a_run_drives_are_left_alone(
     run.mkdir()
     ours = msgspec.structs.replace(robot, buses=driven)
     write_spec(RunSpec(robot=ours, plans="", directory=str(run)))
-    monkeypatch.setattr("neon_edge.runtime.episodes.limp_robot.place", lambda: tmp_path)
+    monkeypatch.setattr("neon_edge.runtime.driven.place", lambda: tmp_path)
     with pytest.raises(UsageWrong, match="a run drives these motors") as caught:
         Took(ours, tmp_path / "set", 2, "wave")
     assert "can0" in caught.value.facts

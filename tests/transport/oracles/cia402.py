@@ -107,6 +107,7 @@ def compare(count: int, seed: int) -> int:
         _objects(node, drive, draw)
         _pdos(node, drive, draw, wire)
         rig.clock.advance_ns(draw.randrange(20_000_000))
+    wire.shutdown()
     return len(wire.sent)
 
 

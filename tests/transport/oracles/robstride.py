@@ -103,11 +103,12 @@ def _model(model: str, count: int, seed: int) -> int:
 def _same_within_a_step(ours: BusFrame, other: BusFrame, ranges: robstride.Ranges) -> None:
     mine, library_s = robstride.split(ours.arbitration_id), robstride.split(other.arbitration_id)
     assert (mine.kind, mine.target) == (library_s.kind, library_s.target)
+    ends = (2 * ranges.position, 2 * ranges.velocity, ranges.kp, ranges.kd, 2 * ranges.torque)
     pairs = zip(
         robstride.decode_command(ranges, ours),
         robstride.decode_command(ranges, other),
-        (ranges.position, ranges.velocity, ranges.kp, ranges.kd, ranges.torque),
+        ends,
         strict=True,
     )
     for value, their_value, span in pairs:
-        assert abs(value - their_value) <= 2.01 * span / robstride.STEPS
+        assert abs(value - their_value) <= 1.005 * span / robstride.STEPS
