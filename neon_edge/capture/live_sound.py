@@ -1,8 +1,4 @@
-"""A microphone that FFmpeg can open: ALSA and PulseAudio devices, network streams, test tones.
-
-A thread of the backbone process keeps the newest window; decoding happens in native code that
-leaves the interpreter to the backbone. The tick is in another process.
-"""
+"""A microphone that FFmpeg can open: ALSA and PulseAudio devices, network streams, test tones."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neon_edge.capture.clip import load_av
+from neon_edge.capture.live_source import LiveSource
 from neon_edge.clock import Clock
 from neon_edge.config.robot import LiveMicrophone
 from neon_edge.errors import ConfigWrong, DeviceMissing
@@ -27,36 +24,30 @@ class LiveSound:
     """The newest `window` samples, the mean of all channels, in [-1, 1].
 
     `captured_ns` is when the last of them was handed over: the device's own period (about 20 ms)
-    lies before it. After the source has ended or failed, `newest` raises. What cannot be decoded is
-    left out and counted in `damaged`.
+    lies before it. After the source has ended or failed, `newest` raises.
     """
 
     def __init__(
         self, config: LiveMicrophone, container: Any, rate_hz: int, window: int, clock: Clock
     ) -> None:
         self._config = config
-        self._container = container
         self._rate_hz = rate_hz
         self._clock = clock
-        self._invalid: type[Exception] = load_av().InvalidDataError
         self._heard: Float32 = np.zeros(window, np.float32)
         self._filled = 0
         self._captured_ns = 0
         self._lock = threading.Lock()
-        self._ended: str | None = None
-        self._stopping = False
-        self.damaged = 0
-        self._first = threading.Event()
-        self._thread = threading.Thread(target=self._read, name=config.name, daemon=True)
-        self._thread.start()
+        # Any format of samples becomes float32, a row a channel; layout and rate stay.
+        self._to_float = load_av().AudioResampler(format="fltp")
+        self.source = LiveSource(config.name, container, "audio", self._take)
 
     def newest(self) -> AudioWindow | None:
         """The newest whole window, or None before there was so much sound.
 
         Raises `DeviceMissing` once nothing more will come.
         """
-        if self._ended is not None:
-            raise _gone(self._config, self._ended)
+        if self.source.ended is not None:
+            raise _gone(self._config, self.source.ended)
         with self._lock:
             if self._filled < len(self._heard):
                 return None
@@ -64,42 +55,19 @@ class LiveSound:
 
     def await_first(self) -> None:
         """Return when there was any sound. Raises `DeviceMissing`."""
-        self._first.wait(FIRST_SOUND_S)
+        self.source.await_first(FIRST_SOUND_S)
         if self._filled == 0:
-            raise _gone(self._config, self._ended or f"no sound in {FIRST_SOUND_S:g} s")
+            raise _gone(self._config, self.source.ended or f"no sound in {FIRST_SOUND_S:g} s")
 
     def close(self) -> None:
-        """Stop reading. A read that the device never answers is left to the process's end."""
-        self._stopping = True
-        self._thread.join(timeout=1.0)
-        if not self._thread.is_alive():
-            self._container.close()
+        """Stop reading."""
+        self.source.close()
 
-    def _read(self) -> None:
-        # Any format of samples becomes float32, a row a channel; layout and rate stay.
-        to_float = load_av().AudioResampler(format="fltp")
-        try:
-            for packet in self._container.demux(audio=0):
-                for sound in self._whole(packet):
-                    for piece in to_float.resample(sound):
-                        self._take(piece.to_ndarray().mean(axis=0))
-                if self._stopping:
-                    return
-            self._ended = "the source has ended"
-        except Exception as failure:  # whatever it was, the microphone is gone
-            self._ended = str(failure) or type(failure).__name__
-        finally:
-            self._first.set()
+    def _take(self, sound: Any) -> None:
+        for piece in self._to_float.resample(sound):
+            self._keep(piece.to_ndarray().mean(axis=0))
 
-    def _whole(self, packet: Any) -> list[Any]:
-        try:
-            frames: list[Any] = packet.decode()
-        except self._invalid:
-            self.damaged += 1
-            return []
-        return frames
-
-    def _take(self, samples: Float32) -> None:
+    def _keep(self, samples: Float32) -> None:
         if len(samples) == 0:
             return
         now_ns = self._clock.now_ns()
@@ -110,7 +78,6 @@ class LiveSound:
             window[len(window) - len(kept) :] = kept
             self._filled = min(self._filled + len(samples), len(window))
             self._captured_ns = now_ns
-        self._first.set()
 
     def __enter__(self) -> LiveSound:
         return self

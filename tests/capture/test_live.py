@@ -132,7 +132,7 @@ def spoil(path: Path, start: int, size: int) -> None:
 
 def read_to_the_end(path: Path) -> LiveReader:
     reader = open_live(LiveCamera("front", str(path), ""), CLOCK)
-    reader._thread.join(30)
+    reader.source.await_end(30)
     return reader
 
 
@@ -144,7 +144,7 @@ def test_a_packet_that_is_no_picture_costs_one_picture(tmp_path: Path) -> None:
     content[start + 8 : start + size] = bytes(size - 8)
     path.write_bytes(content)
     with read_to_the_end(path) as reader:
-        assert reader.damaged == 1
+        assert reader.source.damaged == 1
         assert reader._latest is not None
         last = reader._latest[0].to_ndarray(format="rgb24")
         # The square of frame 5, behind the packet that was broken.
@@ -161,7 +161,7 @@ def test_a_picture_with_a_lost_part_is_not_shown(tmp_path: Path) -> None:
         corrupt = [frame.is_corrupt for frame in container.decode(video=0)]
     assert any(corrupt)
     with read_to_the_end(path) as reader:
-        assert reader.damaged == sum(corrupt)
+        assert reader.source.damaged == sum(corrupt)
     with pytest.raises(ConfigWrong, match="not a video we can play") as refused:
         list(decode_frames(path))
     assert "is damaged" in refused.value.facts

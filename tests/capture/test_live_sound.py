@@ -86,12 +86,12 @@ def test_a_block_longer_than_a_window_leaves_its_end() -> None:
     reader = LiveSound.__new__(LiveSound)
     reader._heard = np.zeros(4, np.float32)
     reader._filled, reader._captured_ns = 0, 0
-    reader._clock, reader._lock, reader._first = CLOCK, threading.Lock(), threading.Event()
-    reader._take(np.arange(3, dtype=np.float32))
+    reader._clock, reader._lock = CLOCK, threading.Lock()
+    reader._keep(np.arange(3, dtype=np.float32))
     assert reader._filled == 3
-    reader._take(np.arange(10, 19, dtype=np.float32))
+    reader._keep(np.arange(10, 19, dtype=np.float32))
     assert reader._heard.tolist() == [15, 16, 17, 18]
-    reader._take(np.array([19], np.float32))
+    reader._keep(np.array([19], np.float32))
     assert reader._heard.tolist() == [16, 17, 18, 19]
 
 
