@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 import subprocess
 import sys
@@ -169,3 +170,10 @@ def test_every_script_that_is_run_can_be_run() -> None:
         assert path.stat().st_mode & 0o111, named(path)
         checked = subprocess.run(["bash", "-n", str(path)], capture_output=True, check=False)
         assert checked.returncode == 0, checked.stderr
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    """pytest's own list of folders to pass over has `build` on it."""
+    folders = {part for path in TESTS for part in path.relative_to(ROOT).parts[:-1]}
+    patterns = pytestconfig.getini("norecursedirs")
+    assert {f for f in folders for p in patterns if fnmatch.fnmatch(f, p)} == set()
