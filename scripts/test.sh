@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All set-up and every test that needs neither GPU nor robot, on a machine with Python and pip.
+# All set-up and the tests that need neither GPU nor robot, on a machine with Python and pip.
+# Slow tests of the build are left out, for they take as long as all others: pytest -m slow tests/build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh dev
@@ -10,4 +11,4 @@ if ! command -v cyclictest >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-ge
 fi
 scripts/check.sh
 echo "── slow tests" >&2
-.venv/bin/pytest --quiet -m "slow and not gpu and not robot"
+.venv/bin/pytest --quiet -m "slow and not gpu and not robot" --ignore tests/build
