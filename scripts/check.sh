@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Everything a change must pass, quickest first, in the order CI runs it. Needs scripts/setup.sh dev.
+# Everything a change must pass: lint, types, contracts, tests. scripts/check.sh [--slow]; needs setup.sh dev.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
+slow="${1:-}"
 
 step() {
     echo "── $*" >&2
@@ -13,4 +14,25 @@ step ruff format --check
 step ruff check
 step mypy
 step lint-imports --no-cache
-step pytest --quiet -m "not slow and not gpu and not robot" "$@"
+
+# What only computes has one core, and gives way to tests that keep time.
+computing=(tests/build tests/backbones tests/checkpoint tests/heads)
+keeping_time=("${computing[@]/#/--ignore=}" tests)
+mark="not gpu and not robot"
+all=$mark
+[ "$slow" = --slow ] || all="not slow and $mark"
+
+printed=$(mktemp)
+trap 'kill "$behind" 2>/dev/null || true; rm -f "$printed"' EXIT
+OMP_NUM_THREADS=1 nice -n 10 pytest --quiet -m "$all" "${computing[@]}" >"$printed" 2>&1 &
+behind=$!
+
+failed=0
+step pytest --quiet -m "not slow and $mark" "${keeping_time[@]}" || failed=1
+if [ "$slow" = --slow ]; then
+    step pytest --quiet -m "slow and $mark" "${keeping_time[@]}" || failed=1
+fi
+echo "── beside them: ${computing[*]}" >&2
+wait "$behind" || failed=1
+cat "$printed"
+exit "$failed"
