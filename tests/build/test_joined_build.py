@@ -17,6 +17,7 @@ from neon_edge.build import pipeline
 from neon_edge.build.calibrate.moments import read_moments
 from neon_edge.build.calibrate.take import HEARD
 from neon_edge.build.pipeline import BuildRequest
+from neon_edge.build.placed import LOCK
 from neon_edge.build.quantise.bundle import Work
 from neon_edge.build.quantise.choose import choose
 from neon_edge.build.recipe import Quantise, Recipe, load_recipe
@@ -106,7 +107,10 @@ def test_int8_is_calibrated_on_a_clip_with_sound_and_timed(
     assert done.returncode == 0, done.stderr
     parts = {name.partition("_")[0].partition("/")[0] for name in json.loads(done.stdout)["ranges"]}
     assert parts == {"video", "audio", "text", "fusion"}
-    settings = Quantise(cosine=0.9, joint_p99_rad=0.5, joint_max_rad=1.0)
+    settings = Quantise(
+        cosine=0.9, joint_p99_rad=0.5, joint_max_rad=1.0, joint_rad_s=100.0, base_m_s=1.0,
+        base_rad_s=1.0, opening=1.0,
+    )  # fmt: skip
     shutil.copytree(out / "bundle", tmp_path / "bundle")
     moments, kept = read_moments(ranges), tmp_path / "kept"
     work = Work(tmp_path / "bundle", moments, settings, 1, kept, "onnxruntime")
@@ -150,7 +154,7 @@ def test_a_piece_that_is_cut_short_or_missing_is_named(
         with pytest.raises(ConfigWrong, match=what) as caught:
             pipeline.build(asked(recipe, checkpoint, broken, tmp_path / "out"), lambda _: None)
         assert str(broken / place) in str(caught.value)
-        assert not (tmp_path / "out").exists()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK]
         shutil.rmtree(broken / place)
         (broken / place).mkdir()
 
