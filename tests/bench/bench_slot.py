@@ -1,19 +1,22 @@
 """The slot: write and read medians, and torn reads accepted beside a writer at full speed.
 
-python tests/bench/bench_slot.py [--seconds 10] [--width 2048]
+    python -m tests.bench.bench_slot [--seconds 10] [--width 2048]
+
+The bar: not one torn read is accepted.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neon_edge.clock import MonotonicClock
 from neon_edge.features.slot import SlotReader, SlotWriter, create_slot
+from tests.bench.judged import arguments, judged
 
 MODEL = 1
 CLOCK = MonotonicClock()
@@ -69,26 +72,33 @@ def contended(path: Path, width: int, seconds: float) -> tuple[int, int, int]:
         return accepted, reader.torn, torn
 
 
-def main() -> None:
-    """Print both."""
-    parser = argparse.ArgumentParser()
+def main() -> int:
+    """Measure both; 1 where a torn read was accepted."""
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--width", type=int, default=2048)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
         path = Path(place) / "slot"
         create_slot(path, options.width)
-        writes, reads = medians(path, options.width)
+        spans = dict(zip(("write", "read"), medians(path, options.width), strict=True))
         # A fresh slot: what `medians` published does not say its own sequence.
         create_slot(path, options.width)
         accepted, given_up, torn = contended(path, options.width, options.seconds)
-    print(f"width {options.width} float32, alone:")
-    print(f"  write  p50 {np.median(writes):.1f} µs  p99 {np.percentile(writes, 99):.1f} µs")
-    print(f"  read   p50 {np.median(reads):.1f} µs  p99 {np.percentile(reads, 99):.1f} µs")
-    print(f"beside a writer at full speed for {options.seconds:g} s:")
-    print(f"  {accepted} new features read, {given_up} reads given up, {torn} torn accepted")
-    raise SystemExit(1 if torn else 0)
+    figures: dict[str, Any] = {"width": options.width, "seconds": options.seconds}
+    table = [f"width {options.width} float32, alone:"]
+    for name, span in spans.items():
+        p50, p99 = (float(value) for value in np.percentile(span, (50, 99)))
+        figures[name] = {"p50_us": p50, "p99_us": p99}
+        table.append(f"  {name:<6} p50 {p50:.1f} µs  p99 {p99:.1f} µs")
+    figures |= {"read_anew": accepted, "given_up": given_up, "torn_accepted": torn}
+    table += [
+        f"beside a writer at full speed for {options.seconds:g} s:",
+        f"  {accepted} new features read, {given_up} reads given up, {torn} torn accepted",
+    ]
+    missed = [f"{torn} torn reads accepted"] if torn else []
+    return judged(figures, table, missed, options.json)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,27 +1,23 @@
 """What swapping a head costs the tick: the second behind each order against all other ticks.
 
-    python tests/bench/bench_swap.py PLANS [OTHER] [--swaps 4]
+    python -m tests.bench.bench_swap PLANS [OTHER] [--swaps 4]
 
-One run of the simulated robot, both halves of the comparison in it. Exit 1 where a tick was missed.
+One run of the simulated robot, both halves of the comparison in it. The bar: no tick missed.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from neon_edge.telemetry.recording import Recorded  # noqa: E402
-from neon_edge.types import Rung  # noqa: E402
-from tests.cli.live import Live, wait_s  # noqa: E402
-from tests.conftest import neon_edge  # noqa: E402
+from neon_edge.telemetry.recording import Recorded
+from neon_edge.types import Rung
+from tests.bench.judged import arguments, judged
+from tests.cli.live import Live, wait_s
+from tests.conftest import neon_edge
 
 SECOND_NS = 1_000_000_000
 
@@ -46,7 +42,8 @@ def recorded(plans: Path, other: Path, swaps: int, path: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """The table; 1 where a tick was missed."""
+    parser = arguments(__doc__)
     parser.add_argument("plans", type=Path)
     parser.add_argument("other", type=Path, nargs="?")
     parser.add_argument("--swaps", type=int, default=4)
@@ -62,17 +59,22 @@ def main() -> int:
     near = np.zeros(len(ticks), dtype=bool)
     for order in orders:
         near |= (at_ns >= order) & (at_ns < order + SECOND_NS)
-    print(f"{len(orders)} swaps{'':16}ticks   late p50    p99    max   tick p50    p99    max  ms")
+    spans: dict[str, dict[str, list[float]]] = {}
+    table = [
+        f"{len(orders)} swaps{'':16}ticks   late p50    p99    max   tick p50    p99    max  ms"
+    ]
     for name, those in (("a second behind them", near), ("all others", ~near)):
-        line = f"{name:<24}{int(those.sum()):>5}"
+        line, spans[name] = f"{name:<24}{int(those.sum()):>5}", {}
         for key in ("lateness_us", "tick_us"):
             values = np.array([tick[key] for _, tick in ticks])[those] / 1e3
-            low, high = np.quantile(values, (0.5, 0.99), method="higher")
-            line += f"   {low:>8.2f}{high:>7.2f}{values.max():>7.2f}"
-        print(line)
-    missed = int((np.diff([tick["number"] for _, tick in ticks]) - 1).sum())
-    print(f"{missed} ticks missed")
-    return 1 if missed else 0
+            found = [float(q) for q in np.quantile(values, (0.5, 0.99, 1.0), method="higher")]
+            spans[name][key] = found
+            line += f"   {found[0]:>8.2f}{found[1]:>7.2f}{found[2]:>7.2f}"
+        table.append(line)
+    lost = int((np.diff([tick["number"] for _, tick in ticks]) - 1).sum())
+    table.append(f"{lost} ticks missed")
+    figures = {"swaps": len(orders), "ms_p50_p99_max": spans, "missed": lost}
+    return judged(figures, table, [f"{lost} ticks missed"] if lost else [], options.json)
 
 
 if __name__ == "__main__":
