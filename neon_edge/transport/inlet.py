@@ -50,7 +50,7 @@ def udp_inlet(address: str, port: int, size: int, asked: Asked) -> Inlet:
     """Datagrams of `size` bytes, sent there. Raises `DeviceMissing`."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(QUEUE_BYTES, 2 * size))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(QUEUE_BYTES, size))
         listener.bind((address, port))
     except OSError as failure:
         listener.close()
