@@ -107,6 +107,8 @@ class Health:
     """When both were last heard; 0 for never, below 0 where no IMU is there to hear."""
     stop_pressed: bool = False
     """The e-stop input."""
+    sensors_ns: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    """When each live sensor of the heads was last heard, in the robot file's order; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from neon_edge.config.robot import (
     Bus,
     CanBus,
     ClipCamera,
-    FixedSensor,
     Joint,
     RobotConfig,
     SafetyLimits,
     SerialBus,
 )
+from neon_edge.config.sensors import FixedSensor
 from neon_edge.config.strict import decode_toml
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 
+from neon_edge.config.check_sensors import check_sensors
 from neon_edge.config.heads import BASE
 from neon_edge.config.motors import needs_opt_in
 from neon_edge.config.robot import CanBus, Joint, RobotConfig, SafetyLimits
@@ -28,6 +29,7 @@ def check_robot(robot: RobotConfig) -> None:
     _park(robot)
     _heartbeat(robot)
     _cpus(robot)
+    check_sensors(robot.sensors, robot.rate_hz)
     period_ms = 1e3 / robot.rate_hz
     keys = ["head_hold_after_ms", "joint_hold_after_ms", "base_hold_after_ms"]
     for key in [*keys, "imu_silent_after_ms"] if robot.imu else keys:
@@ -67,7 +69,8 @@ def check_robot(robot: RobotConfig) -> None:
                 "give each motor its own id",
             )
         addresses.add(address)
-    if not robot.simulated and (robot.sensors or robot.emulated):
+    constant = len(robot.live_sensors) < len(robot.sensors)
+    if not robot.simulated and (constant or robot.emulated):
         raise ConfigWrong(
             "a real robot cannot have simulated parts",
             'a bus or a base with channel "sim", an emulated IMU or a fixed sensor, '

@@ -12,6 +12,7 @@ from neon_edge.config.heads import HeadsChoice
 from neon_edge.config.imu import Imu, UdpImu
 from neon_edge.config.motors import Motor, NotNegative, Positive
 from neon_edge.config.senses import Senses
+from neon_edge.config.sensors import FixedSensor, LiveSensor, Sensor
 from neon_edge.config.stopping import Heartbeat, Park, StopInput
 
 Fraction = Annotated[float, Meta(gt=0, le=1)]
@@ -135,13 +136,6 @@ class LiveMicrophone(Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 Microphone = WavMicrophone | LiveMicrophone
 
 
-class FixedSensor(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed"):
-    """A reading that never changes. Only a simulated robot may have one."""
-
-    name: str
-    value: list[float]
-
-
 class SafetyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """Where each rung of the staleness ladder begins, and how the robot starts.
 
@@ -223,7 +217,8 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """For backbones that listen."""
     senses: Senses = Senses()
     """When a camera or a microphone counts as dark, frozen, silent or lost."""
-    sensors: list[FixedSensor] = field(default_factory=list)
+    sensors: list[Sensor] = field(default_factory=list)
+    """Those that its heads were trained with, by the checkpoint's names."""
     instruction: str = ""
     simulated: bool = False
     rate_hz: Annotated[float, Meta(gt=0, le=1000)] = 50.0
@@ -267,6 +262,11 @@ class RobotConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def head_choices(self) -> list[HeadsChoice]:
         """One a head, in the file's order."""
         return self.heads if isinstance(self.heads, list) else [self.heads]
+
+    @property
+    def live_sensors(self) -> list[LiveSensor]:
+        """Those that speak, in the file's order: that of every array of sensors."""
+        return [sensor for sensor in self.sensors if not isinstance(sensor, FixedSensor)]
 
     @property
     def base_acceleration(self) -> tuple[float, float, float]:

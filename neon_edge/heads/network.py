@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from neon_edge.engine.contract import Engine
+from neon_edge.engine.contract import Array, Engine
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.heads.grippers import Grippers
@@ -20,7 +21,7 @@ class HeadNetwork:
     """One inference of the heads, and the map between their columns and a robot's joints.
 
     `sensors` are the readings that the checkpoint was trained with, by name; they are copied into
-    the engine once, at start, and may be refreshed through `sensor`. Heads that sample get noise
+    the engine once, at start, and refreshed through `sense`. Heads that sample get noise
     from `seed`, drawn anew with each features and held until the next, or with `keep_noise` drawn
     once: a head that sampled anew at every tick would tremble between its modes.
 
@@ -67,7 +68,11 @@ class HeadNetwork:
                     f"the robot file names {', '.join(sorted(sensors)) or 'no sensors'}",
                     f"add a sensor called {spec.name!r} to the robot file",
                 )
-            self.sensor(spec.name, sensors[spec.name])
+            self._check_sensor(spec.name, sensors[spec.name])
+        self._senses: dict[str, Array] = {
+            spec.name: engine.inputs[spec.name] for spec in manifest.sensors
+        }
+        self.sense(sensors)
 
     def _check_shapes(self, manifest: HeadsManifest) -> None:
         shape = self.engine.outputs["chunk"].shape
@@ -86,16 +91,22 @@ class HeadNetwork:
                 "build the plans again",
             )
 
-    def sensor(self, name: str, reading: Float32) -> None:
-        """Refresh one sensor's reading; raises `ConfigWrong` for another length."""
-        buffer = self.engine.inputs[name]
-        if buffer.size != np.size(reading):
+    def _check_sensor(self, name: str, reading: Float32) -> None:
+        shape = self.engine.inputs[name].shape[1:]
+        # A list of numbers, as a constant is, may stand for any shape.
+        if reading.size != math.prod(shape) or reading.shape not in (shape, (reading.size,)):
             raise ConfigWrong(
                 f"sensor {name!r} has another size than the checkpoint's",
-                f"{np.size(reading)} values against {buffer.size}",
-                "correct the sensor's value in the robot file",
+                f"{list(reading.shape)} values against {list(shape)}",
+                "correct the sensor's value or shape in the robot file",
             )
-        np.copyto(buffer, np.reshape(reading, buffer.shape))
+
+    def sense(self, readings: Mapping[str, Float32]) -> None:
+        """From now on the engine sees these, of those that the checkpoint was trained with."""
+        for name, reading in readings.items():
+            buffer = self._senses.get(name)
+            if buffer is not None:
+                np.copyto(buffer, reading.reshape(buffer.shape))
 
     @property
     def seen(self) -> Float32 | None:

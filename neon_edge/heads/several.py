@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,8 @@ class SeveralHeads:
         self._base: Float32 = np.zeros(3, np.float32)
         self._known = False
         self._ramps: dict[int, _Ramp] = {}
+        self.readings: Mapping[str, Float32] = {}
+        """Of live sensors, by name: what every head senses from the next tick on."""
 
     def setpoint(
         self, features: Features | None, joints: JointState, at_ns: int, tick: int
@@ -81,6 +83,7 @@ class SeveralHeads:
         made_from_ns = NEVER_NS
         for place, head in enumerate(self.heads):
             head.network.feel(joints)
+            head.network.sense(self.readings)
             wanted = head.strategy.setpoint(features, joints, at_ns, tick)
             if wanted is None:
                 self._known = False

@@ -42,6 +42,7 @@ class Observed:
         self.trials: Rows = np.zeros(0, row_dtype(TrialRing.FIELDS))
         self.placements: list[Candidate] = []
         self.joints: list[str] = []
+        self.sensors: list[str] = []
         self.cameras: list[str] = []
         self.microphone = ""
 
@@ -55,6 +56,7 @@ class Observed:
         self.placements = candidates(Path(spec.plans), manifest)
         robot = spec.robot
         self.joints, self.cameras = robot.joint_names, [camera.name for camera in robot.cameras]
+        self.sensors = [sensor.name for sensor in robot.live_sensors]
         self.microphone = robot.microphone.name if robot.microphone else ""
         rate_hz = robot.rate_hz
         probe = BesideSpec(rate_hz, str(wakes), PROBE_PHASE, str(spec.ticks))

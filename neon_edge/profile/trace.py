@@ -61,7 +61,7 @@ def recent(seen: Observed, ticks: int) -> Observed:
     if len(seen.ticks) <= ticks:
         return seen
     cut = Observed()
-    cut.placements, cut.joints = seen.placements, seen.joints
+    cut.placements, cut.joints, cut.sensors = seen.placements, seen.joints, seen.sensors
     cut.cameras, cut.microphone = seen.cameras, seen.microphone
     cut.ticks = seen.ticks[-ticks:]
     from_ns = int(cut.ticks["due_ns"][0])
@@ -173,7 +173,8 @@ def _wake_ups(wakes: Rows) -> Iterator[Event]:
 def _said(seen: Observed) -> Iterator[Event]:
     """Instants: every change of rung and of the senses, as the supervisor's log has them."""
     senses = SenseEvents(seen.cameras, seen.microphone)
-    for event in (*LadderEvents(seen.joints).seen_in(seen.ticks), *senses.seen_in(seen.passes)):
+    ladder = LadderEvents(seen.joints, seen.sensors)
+    for event in (*ladder.seen_in(seen.ticks), *senses.seen_in(seen.passes)):
         place = {"ph": "i", "s": "t", "pid": SUPERVISOR.pid, "tid": SUPERVISOR.tid}
         yield place | {"name": event.text, "at_ns": event.at_ns}
 

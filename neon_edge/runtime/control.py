@@ -25,7 +25,13 @@ from neon_edge.runtime.frames import keep_frames
 from neon_edge.runtime.headset import open_headset
 from neon_edge.runtime.loop import Ticker, control_loop, stopping_motion
 from neon_edge.runtime.observed import Observer
-from neon_edge.runtime.outside import open_pulse, outside_warnings, watch_health
+from neon_edge.runtime.outside import (
+    await_sensors,
+    hear_sensors,
+    open_pulse,
+    outside_warnings,
+    watch_health,
+)
 from neon_edge.runtime.plans import admit
 from neon_edge.runtime.realtime import RealTime, enter_real_time
 from neon_edge.runtime.rundir import hold
@@ -80,6 +86,9 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
             return
         for head in heads.heads:
             refuse_backbone(head.strategy, first, spec.robot.rate_hz)
+        sensors = hear_sensors(spec.robot, heads, clock, opened)
+        if armed and not await_sensors(sensors, clock, stop):
+            return
         swap = opened.enter_context(closing(SwapIn(spec, heads, clock)))
         robot = opened.enter_context(open_robot(spec.robot, clock))
         # Before any torque: a robot that stands where it must not is refused limp.
@@ -87,13 +96,13 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         safety.start(measured, at_ns)
         observer = None
         if spec.record:
-            observer = opened.enter_context(Observer(spec.observed, len(spec.robot.joints)))
+            observer = opened.enter_context(Observer(spec.observed, spec.robot, sensors.readings))
             observer.begun(measured, at_ns)
         limit = None if seconds is None else round(seconds * spec.robot.rate_hz)
         ticker = Ticker(spec.robot.rate_hz, clock, limit)
         stop.when_requested(lambda: setattr(ticker, "stopping", True))
-        health = watch_health(spec, robot, clock, opened)
-        stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer)
+        health = watch_health(spec, robot, sensors, clock, opened)
+        stages = RobotStages(robot, slot, heads, safety, health, ring, clock, observer, sensors)
         stages.pulse = open_pulse(spec.robot, clock, opened)
         stages.frames = keep_frames(spec, robot, clock, opened)
         stages.told = lambda refused: write_refusal(spec.arming, refused)
@@ -115,7 +124,7 @@ def run(spec: RunSpec, stop: Stop, armed: bool, seconds: float | None) -> None:
         finally:
             for head in [*swap.replaced, *heads.heads]:
                 had.warnings.extend(warnings_of(head))
-            had.warnings.extend(outside_warnings(stages.pulse, health.imu))
+            had.warnings.extend(outside_warnings(stages.pulse, health.imu, sensors))
             write_note(spec.control_log, _note("stopped", had, slot, robot, stages.enabling))
 
 

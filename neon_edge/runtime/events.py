@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,8 @@ class Event(NamedTuple):
 class LadderEvents:
     """Rows of the tick ring → an event for every change of rung or cause."""
 
-    def __init__(self, joint_names: list[str]) -> None:
-        self._names = joint_names
+    def __init__(self, joint_names: Sequence[str], sensor_names: Sequence[str] = ()) -> None:
+        self._joints, self._sensors = joint_names, sensor_names
         self._before = (int(Rung.RUN), int(Cause.NONE))
 
     def seen_in(self, rows: Rows) -> list[Event]:
@@ -45,8 +46,9 @@ class LadderEvents:
 
     def _event(self, row: np.void) -> Event:
         rung, cause = Rung(int(row["rung"])), Cause(int(row["cause"]))
-        joint = int(row["joint"])
-        where = f" ({self._names[joint]})" if joint < len(self._names) else ""
+        names = self._sensors if cause is Cause.SENSOR_SILENT else self._joints
+        place = int(row["joint"])
+        where = f" ({names[place]})" if place < len(names) else ""
         name = cause.name.lower().replace("_", " ")
         why = "" if cause is Cause.NONE else f": {name}{where}"
         level = logging.INFO if rung is Rung.RUN else logging.WARNING

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from neon_edge.config import RobotConfig
 from neon_edge.config.heads import BASE, HeadsChoice
+from neon_edge.config.sensors import FixedSensor, Sensor
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.manifest import HeadsManifest, Machine, Manifest
 from neon_edge.engine.plan import open_heads_engine
@@ -25,6 +26,7 @@ from neon_edge.heads.several import Head, SeveralHeads, driven_by, refuse_overla
 from neon_edge.heads.strategy import STEPPED, open_strategy
 from neon_edge.runtime.diffusion import refuse_diffusion
 from neon_edge.runtime.plans import admit, find_plans
+from neon_edge.types import Float32
 
 WARM_UP_RUNS = 50
 
@@ -113,7 +115,7 @@ def open_head(plan: HeadPlan, robot: RobotConfig) -> Head:
 
 def _on_engine(engine: Engine, plan: HeadPlan, robot: RobotConfig) -> Head:
     choice = plan.choice
-    sensors = {sensor.name: np.array(sensor.value, dtype=np.float32) for sensor in robot.sensors}
+    sensors = {sensor.name: _at_start(sensor) for sensor in robot.sensors}
     network = HeadNetwork(
         engine,
         plan.heads,
@@ -128,6 +130,12 @@ def _on_engine(engine: Engine, plan: HeadPlan, robot: RobotConfig) -> Head:
         engine.wait()
     joints, base = drives(plan, robot)
     return Head(plan.name, network, open_strategy(robot, network, choice), joints, base)
+
+
+def _at_start(sensor: Sensor) -> Float32:
+    if isinstance(sensor, FixedSensor):
+        return np.array(sensor.value, dtype=np.float32)
+    return np.zeros(sensor.shape, dtype=np.float32)
 
 
 def open_headset(plans: Sequence[HeadPlan], robot: RobotConfig) -> SeveralHeads:

@@ -11,7 +11,7 @@ import numpy as np
 
 from neon_edge.transport.chain import JointCounters
 from neon_edge.transport.imu import ImuLink
-from neon_edge.types import Health
+from neon_edge.types import Health, Int64
 
 STOP_CLEAR = 0x01
 """Anything else, a file cut short or a flag never set included, is a stop: loss means stop."""
@@ -60,7 +60,8 @@ class Pressable(Protocol):
 class HealthWatch:
     """Counters of the transport → one `Health`, over a sliding window of ticks.
 
-    `stops` are all that may stop the robot: each is looked at, every time.
+    `stops` are all that may stop the robot: each is looked at, every time. `sensors_ns` is whoever
+    hears live sensors' own.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class HealthWatch:
         stops: Sequence[Pressable],
         window: int,
         imu: ImuLink | None = None,
+        sensors_ns: Int64 | None = None,
     ) -> None:
         self.imu = imu
         """What tells how the base leans, if anything does."""
@@ -78,6 +80,8 @@ class HealthWatch:
         self._asked = np.zeros(window, dtype=np.int64)
         self._place = 0
         self._health = Health()
+        if sensors_ns is not None:
+            self._health.sensors_ns = sensors_ns
 
     def now(self) -> Health:
         """Look once; the result is overwritten by the next look."""

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from neon_edge.config.sensors import LiveSensor
 from neon_edge.runtime.events import Event
 from neon_edge.runtime.observed import TICKS
 from neon_edge.safety.watch import Cause
@@ -24,6 +25,8 @@ ROWS = "/neon_edge/rows"
 POOLED = "/neon_edge/pooled"
 SWAPS = "/neon_edge/swaps"
 DIGITS = 6
+SHORT = 64
+"""Numbers of a sensor that people may want to plot; longer readings are in the rows only."""
 
 _LEVELS = {logging.DEBUG: 1, logging.INFO: 2, logging.WARNING: 3, logging.ERROR: 4}
 """Of foxglove.Log (foxglove-sdk `schemas/jsonschema/Log.json`)."""
@@ -55,6 +58,7 @@ def channels(joints: Sequence[str], observed: Fields, pooled: Fields) -> list[Ch
     }
     texts = {"type": "array", "items": text}
     shapes["/frames"] = {"bus": text, "sent": {"type": "boolean"}, "frames": texts, "bytes": texts}
+    shapes["/sensors"] = {"age_ms": {"type": "object"}, "values": {"type": "object"}}
     shapes["/base"] = {"velocity": base, "age_ms": _NUMBER}
     shapes[SWAPS] = {"number": {"type": "integer"}, "place": {"type": "integer"}}
     known = {"/event": "foxglove.Log"}
@@ -110,6 +114,22 @@ def from_observed(rows: Rows, joints: Sequence[str]) -> Iterator[Message]:
             "base_velocity": _base(arrays["command_base"][at]),
         }
         yield _json("/command", at_ns, command)
+
+
+def from_sensors(rows: Rows, sensors: Sequence[LiveSensor]) -> Iterator[Message]:
+    """How old each live sensor's reading was, and what it said where that is short."""
+    if not sensors:
+        return
+    ends = np.cumsum([sensor.size for sensor in sensors]).tolist()
+    for row in rows[np.isin(rows["kind"], TICKS)]:
+        at_ns = int(row["at_ns"])
+        ages, values = {}, {}
+        for sensor, end, heard_ns in zip(sensors, ends, row["sensors_ns"].tolist(), strict=True):
+            ages[sensor.name] = round((at_ns - heard_ns) / 1e6, 3) if heard_ns else None
+            if sensor.size <= SHORT:
+                said = row["sensor_values"][end - sensor.size : end].astype(np.float64)
+                values[sensor.name] = np.round(said, DIGITS).tolist()
+        yield _json("/sensors", at_ns, {"age_ms": ages, "values": values})
 
 
 def _base(velocity: list[float]) -> dict[str, float]:

@@ -6,16 +6,22 @@ the backbone process writes the pooled features beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
-from neon_edge.telemetry.mapped import ArrayRing, Fields
+from neon_edge.config import RobotConfig
+from neon_edge.telemetry.mapped import ArrayRing, Fields, row_dtype
+from neon_edge.transport.sensors import Readings
 from neon_edge.types import Features, Float32, Health, JointCommand, JointState, Setpoint
 
 CAPACITY = 2048
 """Rows: 41 s at 50 Hz, 2 s at 1 kHz."""
+MOST_BYTES = 16 << 20
+"""Rows of a robot whose sensors say much are fewer."""
+LEAST_CAPACITY = 64
 POOLED_CAPACITY = 64
 
 
@@ -45,8 +51,23 @@ _PER_JOINT = (
 )  # fmt: skip
 
 
-def observed_fields(joints: int) -> Fields:
-    """The fields of a row for a robot of so many joints. Wide ones first: nothing is padded."""
+def robot_fields(robot: RobotConfig) -> Fields:
+    """The fields of `robot`'s rows."""
+    return observed_fields(len(robot.joints), [sensor.size for sensor in robot.live_sensors])
+
+
+def capacity(fields: Fields) -> int:
+    """Rows of a ring with `fields`."""
+    return max(min(CAPACITY, MOST_BYTES // row_dtype(fields).itemsize), LEAST_CAPACITY)
+
+
+def observed_fields(joints: int, sensors: Sequence[int] = ()) -> Fields:
+    """The fields of a row: for so many joints, and live sensors of so many numbers each.
+
+    Wide ones first: nothing is padded.
+    """
+    heard = [("sensors_ns", f"i8*{len(sensors)}")] if sensors else []
+    sensed = [("sensor_values", f"f4*{sum(sensors)}")] if sensors else []
     return (
         ("number", "i8"),
         ("at_ns", "i8"),
@@ -59,7 +80,9 @@ def observed_fields(joints: int) -> Fields:
         ("tilt_rad", "f8"),
         ("turn_rad_s", "f8"),
         ("received_ns", f"i8*{joints}"),
+        *heard,
         *((name, f"f4*{joints}") for name in _PER_JOINT),
+        *sensed,
         ("base", "f4*3"),
         ("wanted_base", "f4*3"),
         ("command_base", "f4*3"),
@@ -85,10 +108,12 @@ def pooled_fields(width: int) -> Fields:
 class Observer:
     """The control process's end of the ring of observations. A context manager."""
 
-    def __init__(self, path: Path, joints: int) -> None:
-        self._ring = ArrayRing(path, observed_fields(joints))
+    def __init__(self, path: Path, robot: RobotConfig, readings: Readings) -> None:
+        fields = robot_fields(robot)
+        self._ring = ArrayRing(path, fields)
         # One view a field, named as its field is: filling them allocates nothing.
-        self._at = {name: self._ring.field(name) for name, _ in observed_fields(joints)}
+        self._at = {name: self._ring.field(name) for name, _ in fields}
+        self._readings = readings if robot.live_sensors else None
 
     def begun(self, measured: Float32, at_ns: int) -> None:
         """A new process measured this pose."""
@@ -137,6 +162,9 @@ class Observer:
         np.copyto(at["torque"], joints.torque)
         at["base_ns"][0] = joints.base_received_ns
         np.copyto(at["base"], joints.base_velocity)
+        if self._readings is not None:
+            np.copyto(at["sensors_ns"], self._readings.heard_ns)
+            np.copyto(at["sensor_values"], self._readings.values)
         if setpoint is not None:
             np.copyto(at["wanted"], setpoint.position)
             np.copyto(at["wanted_base"], setpoint.base_velocity)

@@ -20,7 +20,7 @@ from neon_edge.engine.plan import check_plan_file
 from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.runtime.headset import HeadPlan, head_plan
 from neon_edge.runtime.messages import POOLED, ROWS, SWAPS
-from neon_edge.runtime.observed import observed_fields, pooled_fields
+from neon_edge.runtime.observed import pooled_fields, robot_fields
 from neon_edge.runtime.plans import find_plans
 from neon_edge.runtime.recorder import RUN
 from neon_edge.runtime.swapping import SwapOrder
@@ -87,7 +87,7 @@ def _read(recorded: Recorded, about: Mapping[str, str]) -> RecordedRun:
     else:
         heads = [head_plan(robot.head_choices[0], Path(about["plans"]), manifest)]
     wanted = {
-        ROWS: observed_fields(len(robot.joints)),
+        ROWS: robot_fields(robot),
         POOLED: pooled_fields(manifest.backbone.pooled_width),
     }
     dtypes = {topic: _dtype(recorded, topic, fields) for topic, fields in wanted.items()}

@@ -24,17 +24,19 @@ from neon_edge.runtime import messages
 from neon_edge.runtime.board import board
 from neon_edge.runtime.events import Event
 from neon_edge.runtime.frames import from_frames
-from neon_edge.runtime.observed import CAPACITY, POOLED_CAPACITY, observed_fields, pooled_fields
+from neon_edge.runtime.observed import POOLED_CAPACITY, capacity, pooled_fields, robot_fields
 from neon_edge.runtime.spec import RunSpec
 from neon_edge.telemetry.frames import ROWS as FRAME_ROWS
 from neon_edge.telemetry.frames import create_frames
-from neon_edge.telemetry.mapped import Rows, create_ring
+from neon_edge.telemetry.mapped import Rows, create_ring, row_dtype
 from neon_edge.telemetry.parts import PartedFile
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.telemetry.recording import Message
 
 QUEUE_ROWS = 8192
 """Rows that may wait for the disk: 80 s of a 50 Hz robot's ticks and observations."""
+QUEUE_BYTES = 64 << 20
+"""Fewer rows of a robot whose sensors say much."""
 SYNC_EVERY_NS = 1_000_000_000
 WAIT_S = 0.2
 """For new rows, before the thread looks whether a sync is due."""
@@ -77,6 +79,7 @@ class Batch:
         yield from messages.from_swaps(self.swaps)
         yield from messages.from_pooled(self.pooled)
         yield from messages.from_observed(self.observed, robot.joint_names)
+        yield from messages.from_sensors(self.observed, robot.live_sensors)
         yield from messages.from_ticks(self.ticks)
         yield from messages.from_passes(self.passes)
         yield from from_frames(self.frames, robot.buses)
@@ -91,13 +94,14 @@ class Recorder:
     ) -> None:
         self._robot, joints = spec.robot, spec.robot.joint_names
         self._clock = clock
-        observed = observed_fields(len(joints))
+        observed = robot_fields(spec.robot)
         pooled = pooled_fields(manifest.backbone.pooled_width)
-        create_ring(spec.observed, observed, CAPACITY)
+        rows = capacity(observed)
+        create_ring(spec.observed, observed, rows)
         create_ring(spec.pooled, pooled, POOLED_CAPACITY)
         create_frames(spec.frames)
         self._frames = RingReader(spec.frames, 2 * FRAME_ROWS)
-        self._observed = RingReader(spec.observed, 2 * CAPACITY)
+        self._observed = RingReader(spec.observed, 2 * rows)
         self._pooled = RingReader(spec.pooled, 2 * POOLED_CAPACITY)
         self._file = PartedFile(
             path,
@@ -109,6 +113,7 @@ class Recorder:
         self.failure = ""
         """Why nothing is recorded any more."""
         self._dropped = 0
+        self._most = min(QUEUE_ROWS, QUEUE_BYTES // row_dtype(observed).itemsize)
         # Rows given to the thread and rows it has written: each counted by one thread alone.
         self._given = 0
         self._written = 0
@@ -134,7 +139,7 @@ class Recorder:
         batch = Batch(ticks, passes, observed, pooled, frames, events, swaps)
         if not len(batch):
             return
-        if self._given - self._written + len(batch) > QUEUE_ROWS or self.failure:
+        if self._given - self._written + len(batch) > self._most or self.failure:
             self._dropped += len(batch)
             return
         self._given += len(batch)

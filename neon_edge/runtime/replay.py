@@ -22,6 +22,7 @@ from neon_edge.runtime.recorded_run import another_version, head_plans, recorded
 from neon_edge.safety.filter import SafetyFilter
 from neon_edge.telemetry.parts import following
 from neon_edge.telemetry.recording import Recorded
+from neon_edge.transport.sensors import Readings
 from neon_edge.types import Features, Float32, Health, JointState, Setpoint
 
 
@@ -90,6 +91,8 @@ class _Rerun:
         """Of the last tick."""
         self._first: Difference | None = None
         self._health = Health()
+        self._readings = Readings(self._robot.live_sensors)
+        self._health.sensors_ns = self._readings.heard_ns
 
     def take(self, topic: str, payload: bytes) -> None:
         row = np.frombuffer(payload, self._dtypes[topic])[0]
@@ -141,6 +144,7 @@ class _Rerun:
         self._processes += 1
         self._parking: Parking | None = None
         self._heads = open_headset(self._plans, self._robot)
+        self._heads.readings = self._readings.by_name
         self._safety = SafetyFilter(self._robot, self._heads.driven)
         self._safety.start(measured, at_ns)
 
@@ -177,6 +181,9 @@ class _Rerun:
         health.stop_pressed = bool(row["stop_pressed"])
         if "imu_ns" in (row.dtype.names or ()):  # of recordings made since IMUs are heard
             health.turn_rad_s, health.imu_ns = float(row["turn_rad_s"]), int(row["imu_ns"])
+        if self._readings.by_name:
+            np.copyto(self._readings.heard_ns, row["sensors_ns"])
+            np.copyto(self._readings.values, row["sensor_values"])
         setpoint = None
         if row["kind"] == Kind.TICK:
             setpoint = self._heads.setpoint(features, joints, at_ns, number)

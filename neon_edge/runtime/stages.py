@@ -19,6 +19,7 @@ from neon_edge.telemetry.frames import FrameRing
 from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.heartbeat import Pulse
 from neon_edge.transport.robot import Robot
+from neon_edge.transport.sensors import LiveSensors
 from neon_edge.types import Features, Health, JointCommand, JointState, Setpoint
 
 NO_JOINT = 0xFFFF
@@ -38,6 +39,7 @@ class RobotStages:
         ring: TickRing,
         clock: Clock,
         observer: Observer | None = None,
+        sensors: LiveSensors | None = None,
     ) -> None:
         self._robot = robot
         self._slot = slot
@@ -47,6 +49,7 @@ class RobotStages:
         self._ring = ring
         self._clock = clock
         self._observer = observer
+        self._sensors = sensors
         self._features: Features | None = None
         self._setpoint: Setpoint | None = None
         self._seen_health = Health()
@@ -76,9 +79,11 @@ class RobotStages:
         self._safety_ns = 0
 
     def read(self) -> JointState:
-        """Joint state from the replies that are in."""
+        """Joint state from the replies that are in, and the newest of live sensors."""
         self._begun_ns = self._clock.now_ns()
         joints = self._joints = self._robot.read()
+        if self._sensors is not None:
+            self._sensors.read()
         self._read_ns = self._clock.now_ns()
         return joints
 
@@ -191,7 +196,10 @@ class RobotStages:
                     "the robot stays as it is",
                     "release it, then arm: neon-edge arm",
                 )
+            self._refuse_unheard()
             measured, at_ns = self._robot.enable(), self._clock.now_ns()
+            if self._sensors is not None:
+                self._sensors.catch_up()
             self._safety.start(measured, at_ns)
         except NeonEdgeError as failure:
             self.refused = failure
@@ -200,3 +208,12 @@ class RobotStages:
             if self._observer is not None:
                 self._observer.armed(measured, at_ns)
         self.enabling += int(self._robot.counters.sent.sum()) - sent
+
+    def _refuse_unheard(self) -> None:
+        unheard = [] if self._sensors is None else self._sensors.unheard
+        if unheard:
+            raise DeviceMissing(
+                "the heads need a sensor that has not spoken yet",
+                f"never heard: {', '.join(unheard)}",
+                "start its sender, and see that [[sensors]] is where it sends",
+            )

@@ -81,7 +81,8 @@ class Supervisor:
         self._path = write_spec(spec)
         self._service = Service(self._clock)
         self._events = EventLog(logging.getLogger("supervisor"), self._clock)
-        self._ladder = LadderEvents(spec.robot.joint_names)
+        sensors = [sensor.name for sensor in spec.robot.live_sensors]
+        self._ladder = LadderEvents(spec.robot.joint_names, sensors)
         ear = spec.robot.microphone
         eyes = [camera.name for camera in spec.robot.cameras]
         self._senses = SenseEvents(eyes, ear.name if ear else "")

@@ -35,7 +35,8 @@ class SafetyFilter:
         self._limits = Limits(robot)
         self._motion = robot_motion(robot, self._limits.lower, self._limits.upper)
         velocity = np.array([joint.velocity for joint in robot.joints], dtype=np.float32)
-        self._watch = Watch(robot.safety, velocity)
+        silence_ms = [sensor.stale_after_ms for sensor in robot.live_sensors]
+        self._watch = Watch(robot.safety, velocity, silence_ms)
         self._ladder = Ladder(robot.safety)
         self._by_heads = self._driven = driven
         self._outside = robot.safety.start_outside_rad

@@ -5,6 +5,7 @@ Nothing here remembers more than a count; what latches and what escalates is the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -36,10 +37,14 @@ class Cause(IntEnum):
     IMU_SILENT = 15
     TURNING = 16
     STAMP_AHEAD = 17
+    SENSOR_SILENT = 18
 
 
 class Judgement(NamedTuple):
-    """The gravest rung asked for, why, by how much motion is scaled, and which joint it was."""
+    """The gravest rung asked for, why, by how much motion is scaled, and which joint it was.
+
+    Of SENSOR_SILENT `joint` is the sensor's place among the robot file's live ones.
+    """
 
     rung: Rung
     cause: Cause
@@ -72,9 +77,14 @@ def faded(value: float, full: float, none: float) -> float:
 
 
 class Watch:
-    """Judges one tick's inputs against thresholds; `velocity` (joints,) is what is allowed."""
+    """Judges one tick's inputs against thresholds; `velocity` (joints,) is what is allowed.
 
-    def __init__(self, limits: SafetyLimits, velocity: Float32) -> None:
+    `sensors_ms` is how long each live sensor may be silent.
+    """
+
+    def __init__(
+        self, limits: SafetyLimits, velocity: Float32, sensors_ms: Sequence[float] = ()
+    ) -> None:
         self._limits = limits
         self._scale_ns = limits.features_scale_after_ms * 1e6
         self._hold_ns = limits.features_hold_after_ms * 1e6
@@ -86,10 +96,12 @@ class Watch:
         self._imu_rung = Rung.DAMP if limits.imu_silent == "damp" else Rung.HOLD
         self._trip = velocity * np.float32(limits.velocity_trip)
         self._fast = np.empty_like(velocity, np.int64)
+        self._sensors_ns = np.array(sensors_ms, np.float64) * 1e6
+        self._stale = np.empty_like(self._sensors_ns, np.bool_)
         self.start(0)
 
     def forgo_features(self) -> None:
-        """Until the next `start`, what is wanted does not come from vision."""
+        """Until the next `start`, what is wanted comes neither from vision nor from sensors."""
         self._sighted = False
 
     def start(self, now_ns: int) -> None:
@@ -114,6 +126,7 @@ class Watch:
             self._ahead(setpoint, joints, features, health, now_ns),
             self._base(joints, now_ns),
             self._imu(health, now_ns),
+            self._sensors(health, now_ns),
             self._bus(health),
             self._finite(setpoint),
             self._head(setpoint, now_ns),
@@ -170,7 +183,7 @@ class Watch:
         newest = int(joints.received_ns.argmax())
         if joints.received_ns[newest] > latest_ns:
             return Judgement(Rung.HOLD, Cause.STAMP_AHEAD, joint=newest)
-        stamps = [joints.base_received_ns, health.imu_ns]
+        stamps = [joints.base_received_ns, health.imu_ns, *health.sensors_ns]
         if setpoint is not None:
             stamps.append(setpoint.at_ns)
         if features is not None and self._sighted:
@@ -186,6 +199,13 @@ class Watch:
     def _imu(self, health: Health, now_ns: int) -> Judgement:
         if health.imu_ns >= 0 and now_ns - health.imu_ns > self._imu_ns:
             return Judgement(self._imu_rung, Cause.IMU_SILENT)
+        return RUNNING
+
+    def _sensors(self, health: Health, now_ns: int) -> Judgement:
+        # Into an array of ours: health that knows of fewer sensors raises, and is not waved on.
+        np.greater(now_ns - health.sensors_ns, self._sensors_ns, out=self._stale)
+        if self._sighted and self._stale.any():
+            return Judgement(Rung.HOLD, Cause.SENSOR_SILENT, joint=int(self._stale.argmax()))
         return RUNNING
 
     def _bus(self, health: Health) -> Judgement:

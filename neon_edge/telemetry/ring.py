@@ -1,4 +1,7 @@
-"""The two rings of a run: ticks from the control process, passes from the backbone process."""
+"""The two rings of a run: ticks from the control process, passes from the backbone process.
+
+A tick's `joint` is the one that its cause is about, or the live sensor of cause SENSOR_SILENT.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from neon_edge.telemetry.mapped import create_ring
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.telemetry.recording import RecordingFile
 from neon_edge.transport.protocol.socketcan import CLASSIC
+from neon_edge.transport.sensors import Readings
 from neon_edge.types import Health, JointCommand, JointState, Rung, Setpoint
 
 TICKS = 2000
@@ -48,7 +49,8 @@ def frames_us(path: Path, pieces: int, piece: bytes) -> float:
 
 def main() -> int:
     """Print the costs for the simulated robot's 29 joints; 1 where the tick's misses its bar."""
-    joints = load_robot("sim").joint_names
+    robot = load_robot("sim")
+    joints = robot.joint_names
     n = len(joints)
     random = np.random.default_rng(0)
     values = random.standard_normal((9, n)).astype(np.float32)
@@ -61,7 +63,7 @@ def main() -> int:
         create_ring(path / "observed.ring", observed_fields(n), CAPACITY)
         reader = RingReader(path / "observed.ring", 2 * TICKS)
         spent = np.zeros(TICKS, np.int64)
-        with Observer(path / "observed.ring", n) as observer:
+        with Observer(path / "observed.ring", robot, Readings([])) as observer:
             for number in range(TICKS):
                 values[:, number % n] += 1e-3
                 begun_ns = perf_counter_ns()

@@ -5,12 +5,14 @@
 `network` is the largest difference from upstream's `predict` on the same observations and the same
 noise; for a dit it is that of each noise prediction, because its sampling multiplies any rounding
 by 1e5 (then `saturated` says how much of the chunk ends at a limit). `plan` is ONNX Runtime against
-our network, in rad or SI, likewise. What upstream cannot act with is shown as refused.
+our network, in rad or SI, likewise; for a fast head that of each token's scores. What upstream
+cannot act with is shown as refused, and where it has no such head there is no `network`.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -33,12 +35,22 @@ from neon_edge.engine.contract import Engine, infer
 from neon_edge.engine.denoise import DenoisingEngine
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
 from neon_edge.errors import ConfigWrong
+from tests.bench.parity_more import (
+    AUDIO,
+    CROSS_ATTENTION,
+    OWN,
+    TOKENS,
+    attended,
+    listen,
+    save_own_head,
+    score_errors,
+)
 from tests.checkpoint.test_parity_samplers import ALL, SENSORS, SMALL, theirs
 from tests.checkpoint.upstream import upstream_model
 
 SAMPLES = 10
 SENSOR_MODE = "upper_body"
-LIMITS = {"mlp": 1e-5, "flow": 1e-4, "dit": 1e-4, "ensemble": 1e-4}
+LIMITS = {"mlp": 1e-5, "flow": 1e-4, "dit": 1e-4, "ensemble": 1e-4, "fast": 1e-4, "jepa": 1e-4}
 HEADS: dict[str, dict[str, Any]] = {
     "mlp": {"use_separate_heads": False},
     "mlp separate": {},
@@ -46,7 +58,10 @@ HEADS: dict[str, dict[str, Any]] = {
     "flow": {"action_head_type": "flow"},
     "dit": {"action_head_type": "dit"},
     "ensemble": {"action_head_type": "ensemble"},
+    "flow cross": CROSS_ATTENTION,
 }
+WITH_TOKENS = "tokens"
+"""In place of a sensor's name: the flow is given what it attends to."""
 
 
 def measured(
@@ -58,8 +73,9 @@ def measured(
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         sizes = {} if full else SMALL
-        seen = SENSORS.get(sensors, ALL)
-        model = upstream_model(control_mode=mode, **seen, **HEADS[head], **sizes)
+        model = upstream_model(control_mode=mode, **sensed(sensors), **HEADS[head], **sizes)
+        if sensors in AUDIO:
+            listen(model, sensors)
         if relative:
             columns = model.action_space.action_dim
             model.action_head = StateRelativeHead(model.action_head, columns)
@@ -68,12 +84,13 @@ def measured(
             checkpoint = load_checkpoint(directory, picture=32)
         except ConfigWrong as refused:
             return row | {"refused": refused.wrong}
-        heads = export_heads(checkpoint, directory, "0" * 16)
-        plans = [compile_part(directory, part, directory, "onnxruntime") for part in heads.parts]
-        engine = open_heads_engine(directory, heads.with_parts(plans), this_machine("onnxruntime"))
-        limit = LIMITS[checkpoint.config.action_head_type]
+        engine = opened(checkpoint, directory, TOKENS if sensors == WITH_TOKENS else 0)
+        # A convolution over 80 bands and 101 frames sums more than a whole mlp does.
+        limit = LIMITS["flow" if sensors == "mel" else checkpoint.config.action_head_type]
         dit = dit_of(checkpoint)
-        if relative:
+        if sensors == WITH_TOKENS:
+            network, plan = attended(checkpoint, model, engine, SAMPLES)
+        elif relative:
             network, plan = against_sample(checkpoint, model), against_network(checkpoint, engine)
         elif dit is None:
             network, plan = against_predict(checkpoint, model), against_network(checkpoint, engine)
@@ -83,6 +100,33 @@ def measured(
             row["saturated"] = saturated(checkpoint)
         engine.close()
     return row | {"network": network, "plan": plan, "limit": limit}
+
+
+def sensed(sensors: str) -> dict[str, Any]:
+    """Upstream's settings for what a row calls its sensors."""
+    if sensors in AUDIO:
+        return {"audio": AUDIO[sensors]}
+    return SENSORS["imu"] if sensors == WITH_TOKENS else SENSORS.get(sensors, ALL)
+
+
+def opened(checkpoint: Checkpoint, directory: Path, tokens: int = 0) -> Engine:
+    """The checkpoint's heads as ONNX Runtime's plans."""
+    heads = export_heads(checkpoint, directory, "0" * 16, tokens)
+    plans = [compile_part(directory, part, directory, "onnxruntime") for part in heads.parts]
+    return open_heads_engine(directory, heads.with_parts(plans), this_machine("onnxruntime"))
+
+
+def measured_own(head: str, mode: str) -> dict[str, Any]:
+    """A row of a head that upstream does not have."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        save_own_head(directory, head, mode)
+        checkpoint = load_checkpoint(directory)
+        engine = opened(checkpoint, directory)
+        against = score_errors if head == "fast" else against_network
+        plan = against(checkpoint, engine)
+        engine.close()
+    return {"head": head, "mode": mode, "network": None, "plan": plan, "limit": LIMITS[head]}
 
 
 def dit_of(checkpoint: Checkpoint) -> DitHead | None:
@@ -103,11 +147,11 @@ def against_predict(checkpoint: Checkpoint, model: Any) -> float:
 
 
 def against_sample(checkpoint: Checkpoint, model: Any) -> float:
-    """The same of a relative flow's own `sample`: upstream's `predict` hands it no state."""
+    """The same of a relative head's own `sample`: upstream's `predict` hands it no state."""
     space, worst = model.action_space, 0.0
     for seen in sample_inputs(checkpoint, SAMPLES, seed=0):
         tensors = {name: torch.from_numpy(value) for name, value in seen.items()}
-        noise = tensors.pop("noise")
+        noise = tensors.pop("noise", torch.empty(0))
         with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
             features = checkpoint.module.fused(**tensors)
             patch.setattr(torch, "randn", lambda *shape, **_: noise.reshape(shape))  # noqa: B023
@@ -175,16 +219,38 @@ def main() -> None:
     cases = [(head, mode, chosen.full) for head in HEADS for mode in MODES]
     more = [("mlp", name, False) for name in (*SENSORS, "all")]
     more += [("flow", name, False) for name in (*SENSORS, "all")]
-    more += [("flow", "imu", True)]
+    more += [(head, name, False) for head in ("mlp", "flow") for name in AUDIO]
+    more += [("flow cross", WITH_TOKENS, False), ("flow", "imu", True), ("mlp", "imu", True)]
     extra = [(head, SENSOR_MODE, chosen.full, name, relative) for head, name, relative in more]
-    for case in (*cases, *extra):
-        rows.append(measured(*case))
+    tasks = [functools.partial(measured, *case) for case in (*cases, *extra)]
+    tasks += [functools.partial(measured_own, head, mode) for head in OWN for mode in MODES]
+    for task in tasks:
+        rows.append(task())
         if not chosen.json:
             print(line(rows[-1]), flush=True)
-    if chosen.json:
-        print(json.dumps(rows, indent=2))
+    print(json.dumps(rows, indent=2) if chosen.json else summary(rows))
     kept = [row for row in rows if "refused" not in row]
-    sys.exit(0 if all(max(row["network"], row["plan"]) <= row["limit"] for row in kept) else 1)
+    sys.exit(0 if all(max(row["network"] or 0, row["plan"]) <= row["limit"] for row in kept) else 1)
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """The worst of every head over its modes, as a table."""
+    lines = ["", "| head | modes | network | plan | limit |", "| --- | --- | --- | --- | --- |"]
+    for head in dict.fromkeys(row["head"] for row in rows):
+        own = [row for row in rows if row["head"] == head]
+        kept = [row for row in own if "refused" not in row]
+        modes, refused = ({row["mode"] for row in part} for part in (kept, own))
+        refused -= modes
+        told = f"{len(modes)}" + (f", {len(refused)} refused" if refused else "")
+        network = max((row["network"] for row in kept if row["network"] is not None), default=None)
+        plan = max(row["plan"] for row in kept)
+        lines.append(f"| {head} | {told} | {spelt(network)} | {plan:.1e} | {kept[0]['limit']:g} |")
+    return "\n".join(lines)
+
+
+def spelt(value: float | None) -> str:
+    """A difference from upstream, where there is one."""
+    return "no upstream" if value is None else f"{value:.1e}"
 
 
 def line(row: dict[str, Any]) -> str:
@@ -193,7 +259,7 @@ def line(row: dict[str, Any]) -> str:
     if "refused" in row:
         return f"{start}refused: {row['refused']}"
     extra = f"   saturated {row['saturated']:.0%}" if "saturated" in row else ""
-    shown = f"network {row['network']:.1e}   plan {row['plan']:.1e}   limit {row['limit']:g}"
+    shown = f"network {spelt(row['network'])}   plan {row['plan']:.1e}   limit {row['limit']:g}"
     return start + shown + extra
 
 

@@ -113,6 +113,9 @@ def test_a_missing_sensor_is_refused_by_name() -> None:
 def test_a_sensor_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigWrong, match="another size"):
         HeadNetwork(Recording(), manifest(), NAMES, {"imu": np.ones(6, np.float32)})
+    # As many numbers, in a shape that the checkpoint does not have.
+    with pytest.raises(ConfigWrong, match=r"another size"):
+        HeadNetwork(Recording(), manifest(), NAMES, {"imu": np.ones((3, 3), np.float32)})
 
 
 def test_a_plan_of_another_shape_is_refused() -> None:

@@ -12,7 +12,7 @@ from neon_edge.config import RobotConfig, load_robot
 from neon_edge.config.check import check_robot
 from neon_edge.config.heads import HeadsChoice
 from neon_edge.engine.contract import Array
-from neon_edge.engine.manifest import HeadsManifest, Part
+from neon_edge.engine.manifest import HeadsManifest, Part, TensorSpec
 from neon_edge.errors import ConfigWrong, PlanUnfit
 from neon_edge.heads.fresh import FreshHeads
 from neon_edge.heads.network import HeadNetwork
@@ -234,3 +234,29 @@ def test_a_robot_files_opening_lies_inside_its_limits() -> None:
         joint = msgspec.structs.replace(ROBOT.joints[0], opening=opening)
         with pytest.raises(ConfigWrong, match="cannot open and close"):
             check_robot(msgspec.structs.replace(ROBOT, joints=[joint, *ROBOT.joints[1:]]))
+
+
+def test_every_head_senses_the_newest_readings_it_was_trained_with_a_swapped_one_too() -> None:
+    def sensing(sensors: dict[str, list[int]]) -> Head:
+        own = head("arms", ARMS, 0.0)
+        engine = own.network.engine
+        specs = [TensorSpec(name, [1, *shape]) for name, shape in sensors.items()]
+        engine.inputs |= {spec.name: np.zeros(spec.shape, np.float32) for spec in specs}  # type: ignore[operator]
+        about = msgspec.structs.replace(manifest(ARMS), sensors=specs)
+        given = {name: np.zeros(shape, np.float32) for name, shape in sensors.items()}
+        network = HeadNetwork(engine, about, NAMES, given)
+        return dataclasses.replace(own, network=network, strategy=FreshHeads(network))
+
+    first = sensing({"force": [2], "tactile": [2, 1]})
+    heads = SeveralHeads([first], ROBOT)
+    force, tactile = np.float32([1, 2]), np.float32([[3], [4]])
+    heads.readings = {"force": force, "tactile": tactile, "gps": np.float32([9])}
+    heads.setpoint(FEATURES, state(), 1, 1)
+    assert first.network.engine.inputs["force"].tolist() == [[1, 2]]
+    assert first.network.engine.inputs["tactile"].tolist() == [[[3], [4]]]
+    force[:] = 5, 6
+    second = sensing({"force": [2]})
+    heads.replace(0, second, 1.0)
+    heads.setpoint(FEATURES, state(), 2, 2)
+    assert second.network.engine.inputs["force"].tolist() == [[5, 6]]
+    assert first.network.engine.inputs["force"].tolist() == [[1, 2]]

@@ -61,9 +61,9 @@ def test_numbers_of_causes_and_rungs_are_those_in_every_recording() -> None:
         "NONE", "NO_FEATURES", "FEATURES_OLD", "JOINT_SILENT", "NOT_FINITE", "HEAD_LATE",
         "BUS_DROPPING", "TOO_FAST", "TILTED", "MOTOR_FAULT", "STOP_PRESSED", "HELD_TOO_LONG",
         "DAMPED_TOO_LONG", "DISARMED", "BASE_SILENT", "IMU_SILENT", "TURNING",
-        "STAMP_AHEAD",
+        "STAMP_AHEAD", "SENSOR_SILENT",
     ]  # fmt: skip
-    assert [int(cause) for cause in Cause] == list(range(18))
+    assert [int(cause) for cause in Cause] == list(range(19))
     assert [int(rung) for rung in Rung] == list(range(5))
     assert RUNNING == (Rung.RUN, Cause.NONE, 1.0, -1)
     assert DISARMED == (Rung.OFF, Cause.DISARMED, 1.0, -1)

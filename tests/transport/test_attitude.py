@@ -15,11 +15,11 @@ from neon_edge.transport.protocol.attitude import (
     UNIT_WITHIN,
     Quaternion,
     Reading,
-    cut,
     decode_reading,
     encode_reading,
     tilt_rad,
 )
+from neon_edge.transport.protocol.sealed import cut
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 U32 = st.integers(0, 2**32 - 1)
@@ -62,7 +62,7 @@ def test_no_flipped_bit_is_believed(reading: Reading, bit: int) -> None:
     raw = bytearray(encode_reading(reading))
     raw[bit // 8] ^= 1 << bit % 8
     assert decode_reading(bytes(raw)) is None
-    assert not list(cut(raw))
+    assert not list(cut(raw, MAGIC, READING_BYTES))
 
 
 @given(st.binary(max_size=80))
@@ -115,14 +115,14 @@ def test_every_reading_of_a_dirty_stream_is_found_however_it_is_cut(
     stream, found = bytearray(), []
     for at in range(0, len(raw), step):
         stream += raw[at : at + step]
-        found += list(cut(stream))
+        found += list(cut(stream, MAGIC, READING_BYTES))
         assert len(stream) < READING_BYTES
     assert found == [encode_reading(reading) for _, reading in parts]
 
 
 def test_a_beginning_that_is_cut_in_two_is_kept() -> None:
     stream = bytearray(b"xx" + MAGIC[:2])
-    assert not list(cut(stream))
+    assert not list(cut(stream, MAGIC, READING_BYTES))
     assert stream.endswith(MAGIC[:2])
 
 

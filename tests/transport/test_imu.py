@@ -18,7 +18,8 @@ from neon_edge.config.check import check_robot
 from neon_edge.config.imu import SerialImu, UdpImu
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.sim.imu import UPRIGHT, EmulatedImu, leaning
-from neon_edge.transport.imu import MOST_A_READ, TAKEOVER_NS, ImuLink, open_imu
+from neon_edge.transport.hearing import MOST_A_READ, TAKEOVER_NS
+from neon_edge.transport.imu import ImuLink, open_imu
 from neon_edge.types import Health
 
 MS = 1_000_000

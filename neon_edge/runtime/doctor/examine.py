@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from neon_edge.config import RobotConfig
-from neon_edge.runtime.doctor import host, load, robot, wires
+from neon_edge.runtime.doctor import host, load, robot, sensors, wires
 from neon_edge.runtime.doctor.check import Check, Machine
 
 
@@ -21,6 +21,7 @@ def examine(machine: Machine, subject: RobotConfig | None) -> Iterator[Check]:
     if subject is not None:
         yield from robot.plans(subject)
         yield from robot.heads(subject)
+        yield from sensors.sensors(subject, machine)
         yield from wires.buses(subject, machine)
         yield from load.bus_load(subject)
         yield from robot.watchdogs(subject)

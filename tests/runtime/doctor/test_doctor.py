@@ -13,7 +13,8 @@ import pytest
 
 from neon_edge.config import CanBus, RobotConfig, SerialBus, load_robot
 from neon_edge.config.cores import Cpus
-from neon_edge.runtime.doctor import host, load, robot, wires
+from neon_edge.config.sensors import Sensor, SerialSensor, UdpSensor, UnixSensor
+from neon_edge.runtime.doctor import host, load, robot, sensors, wires
 from neon_edge.runtime.doctor.check import Check, Machine
 from tests.conftest import neon_edge
 
@@ -258,3 +259,29 @@ def test_adapters_of_python_can_are_no_kernel_interfaces(
     assert (found.name, found.outcome) == (f"bus {CAN.name}", outcome)
     assert told in found.found
     assert outcome == "ok" or found.fix
+
+
+@pytest.mark.slow
+def test_where_each_sensor_of_the_heads_comes_from(plans: Path, files: Files) -> None:
+    def told(*given: Sensor) -> dict[str, tuple[str, str]]:
+        config = msgspec.structs.replace(SIM, engines=str(plans), sensors=[*given])
+        found = rows(sensors.sensors(config, files.machine))
+        return {name: (check.outcome, check.found) for name, check in found.items()}
+
+    assert told(*SIM.sensors) == {"sensor imu": ("ok", "shape [9], a constant")}
+    heard = UdpSensor(name="imu", shape=[9], port=47300)
+    spare = UnixSensor(name="force", shape=[6], path="/run/force.sock")
+    both = told(heard, spare)
+    assert both["sensor imu"] == (
+        "ok", "shape [9], heard at 127.0.0.1:47300; holds after 200 ms of silence"
+    )  # fmt: skip
+    assert both["sensor force"][0] == "warning"
+    assert told()["sensor imu"][0] == "failed"
+    wrong = UdpSensor(name="imu", shape=[3, 3], port=47300)
+    assert told(wrong)["sensor imu"] == (
+        "failed", "shape [3, 3] in the robot file, [9] in the checkpoint"
+    )  # fmt: skip
+    line = SerialSensor(name="imu", shape=[9], channel="/dev/ttyUSB7")
+    assert told(line)["sensor imu"] == ("failed", "there is no /dev/ttyUSB7")
+    files.put("/dev/ttyUSB7", "")
+    assert told(line)["sensor imu"][0] == "ok"
