@@ -21,6 +21,7 @@ from neon_edge.sim.imu import UPRIGHT, EmulatedImu, leaning
 from neon_edge.transport.hearing import MOST_A_READ, TAKEOVER_NS
 from neon_edge.transport.imu import ImuLink, open_imu
 from neon_edge.types import Health
+from tests.transport.lines import carry
 
 MS = 1_000_000
 
@@ -164,12 +165,12 @@ def test_the_same_bytes_on_a_serial_line() -> None:
     assert health.imu_ns == 0
     imu.orientation = leaning(0.25)
     raw = imu.measure()
-    os.write(ours, b"\x00NEI" + raw[:20])
+    carry(ours, theirs, b"\x00NEI" + raw[:20])
     link.read(health)
     assert health.imu_ns == 0
     clock.sleep_until_ns(clock.now_ns() + MS)
     imu.orientation = leaning(0.5)
-    os.write(ours, raw[20:] + imu.measure())
+    carry(ours, theirs, raw[20:] + imu.measure())
     link.read(health)
     assert health.imu_ns == clock.now_ns()
     assert health.tilt_rad == pytest.approx(0.5, abs=1e-6)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import socket
-import termios
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +22,7 @@ from neon_edge.transport.hearing import MOST_A_READ, TAKEOVER_NS
 from neon_edge.transport.protocol.sealed import Head
 from neon_edge.transport.protocol.values import encode_values
 from neon_edge.transport.sensors import WAITING, LiveSensors
+from tests.transport.lines import carry
 from tests.transport.test_imu import free_port
 
 MS = 1_000_000
@@ -61,16 +60,7 @@ def serial(opened: ExitStack, _: Path, shape: list[int]) -> Way:
     opened.callback(os.close, theirs)
     sensor = SerialSensor(name="force", shape=shape, channel=os.ttyname(theirs))
 
-    def waiting() -> int:
-        return int.from_bytes(fcntl.ioctl(theirs, termios.FIONREAD, bytes(4)), "little")
-
-    def send(raw: bytes) -> None:
-        """The kernel carries bytes from one end to the other in its own time."""
-        wanted = waiting() + os.write(ours, raw)
-        while waiting() < wanted:
-            os.sched_yield()
-
-    return Way(sensor, send, datagrams=False)
+    return Way(sensor, lambda raw: carry(ours, theirs, raw), datagrams=False)
 
 
 class Bench:
