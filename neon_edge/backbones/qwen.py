@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from neon_edge.backbones.contract import Cut, PartPlan, Reference, Template, TensorSource
 from neon_edge.backbones.qwen_config import QwenConfig
+from neon_edge.backbones.qwen_video import check_video
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt, TensorSpec
 from neon_edge.errors import ConfigWrong
 
@@ -25,6 +26,8 @@ class QwenFamily(ABC):
     config_type: ClassVar[type[Struct]]
     embedding: ClassVar[str]
     pad_token = "<|endoftext|>"
+    untold_fps: ClassVar[float] = 24.0
+    """What the family's processor takes a video for whose frame rate it is not told."""
 
     def __init__(self, config: QwenConfig, cut: Cut) -> None:
         self.config: Any = config
@@ -87,6 +90,7 @@ class QwenFamily(ABC):
             exact=self.cut.exact_pictures,
             window=self.cut.window,
             window_hz=self.cut.window_hz,
+            video_fps=(self.cut.video_fps or self.untold_fps) if self.cut.video else 0.0,
         )
 
     @property
@@ -102,14 +106,14 @@ class QwenFamily(ABC):
         """`vision`, then the decoder in one graph or in runs of `layers_per_part` layers."""
         from neon_edge.backbones.qwen_network import vision_part
 
-        image = (
-            structs.replace(self.image, count=1, window=1) if self.cut.vision_apart else self.image
-        )
-        rows = image.picture_tokens * image.count
+        image = self.image
+        if self.cut.vision_apart:
+            image = structs.replace(image, count=image.depth, window=image.depth)
+        rows = image.picture_tokens * image.steps
         stacked = [spec.name for spec in self._stacked(0, self.stacked)]
         vision = PartPlan(
             "vision",
-            [TensorSpec("patches", [image.patches * image.count, image.patch_width])],
+            [TensorSpec("patches", [image.patches * image.steps, image.patch_width])],
             [TensorSpec(name, [1, rows, self.width]) for name in ("image_embeds", *stacked)],
             partial(vision_part, self.network, image),
         )
@@ -149,7 +153,7 @@ class QwenFamily(ABC):
         first, last = run
         audio = self.audio
         heard = [self._heard(audio)] if audio is not None else []
-        tokens = self.image.picture_tokens * self.image.count + prompt.text_tokens
+        tokens = self.image.picture_tokens * self.image.steps + prompt.text_tokens
         tokens += audio.tokens if audio is not None else 0
         passed = tokens - prompt.folded
         inputs = [TensorSpec(f"hidden_{first}", [1, passed, self.width])]
@@ -182,7 +186,7 @@ class QwenFamily(ABC):
 
     def _seen(self, name: str) -> TensorSpec:
         """One row a token of a picture."""
-        return TensorSpec(name, [1, self.image.picture_tokens * self.image.count, self.width])
+        return TensorSpec(name, [1, self.image.picture_tokens * self.image.steps, self.width])
 
     def _heard(self, audio: AudioGeometry) -> TensorSpec:
         return TensorSpec("audio_embeds", [1, audio.tokens, self.width])
@@ -205,6 +209,7 @@ class QwenFamily(ABC):
                 f"audio_seconds = {self.cut.audio_seconds}",
                 "remove audio_seconds, or use a family with an audio tower, such as qwen_omni",
             )
+        check_video(self.cut, self.config.vision.temporal_patch_size)
         text = self.config.text
         if 2 * sum(text.mrope_section) != text.head:
             raise ConfigWrong(

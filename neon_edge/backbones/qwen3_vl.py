@@ -16,6 +16,7 @@ from msgspec import Struct
 from neon_edge.backbones.contract import Template
 from neon_edge.backbones.qwen import QwenFamily
 from neon_edge.backbones.qwen_config import Text, Vision, VisualTokens
+from neon_edge.backbones.qwen_video import stamped
 
 if TYPE_CHECKING:
     from neon_edge.backbones.qwen_network import Network
@@ -56,13 +57,20 @@ class Qwen3VL(QwenFamily):
     config_type = Qwen3VLConfig
     embedding = "model.language_model.embed_tokens.weight"
     prefixes = ("model.visual.", "model.language_model.")
-    template = Template(
+    _PICTURED = Template(
         before="<|im_start|>user\n<|vision_start|>",
         separator="<|vision_end|><|vision_start|>",
         between="<|vision_end|>",
         after="<|im_end|>\n<|im_start|>assistant\n",
         picture="<|image_pad|>",
     )
+
+    @property
+    def template(self) -> Template:
+        """Of a video, every pair of frames stands behind its time."""
+        if self.cut.video:
+            return stamped(self._PICTURED, "<|video_pad|>", self.image)
+        return self._PICTURED
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
@@ -90,7 +98,8 @@ class Qwen3VL(QwenFamily):
     def settings(self) -> dict[str, Any]:
         """Head counts, DeepStack layers, norms and rotary constants, by their published keys."""
         vision, text = self.config.vision, self.config.text
-        return {
+        filmed = {"video_token_id": self.config.tokens.video} if self.cut.video else {}
+        return filmed | {
             "text_config.num_attention_heads": text.num_heads,
             "text_config.num_key_value_heads": text.num_kv_heads,
             "text_config.head_dim": text.head_size,

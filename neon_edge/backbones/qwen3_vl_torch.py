@@ -27,7 +27,7 @@ class StackedTower(nn.Module):
 
     def __init__(self, tower: Any, image: ImageGeometry) -> None:
         super().__init__()
-        self._pictures = image.count
+        self._steps = image.steps
         self._taps = list(tower.deepstack_visual_indexes)
         kernel = tower.patch_embed.proj.weight
         # Stride equals kernel: the convolution is one matrix product over flat patches.
@@ -35,7 +35,7 @@ class StackedTower(nn.Module):
         self.blocks = tower.blocks
         self.merger = tower.merger
         self.stacked = tower.deepstack_merger_list
-        grid = torch.tensor([[1, *image.grid]] * image.count)
+        grid = torch.tensor([[1, *image.grid]] * image.steps)
         indices, weights = get_vision_interpolation_indices_and_weights(
             grid,
             num_grid_per_side=tower.num_grid_per_side,
@@ -60,7 +60,7 @@ class StackedTower(nn.Module):
         stacked = []
         for index, block in enumerate(self.blocks):
             normed = block.norm1(hidden)
-            hidden = hidden + attended(block.attn, normed, self.cos, self.sin, self._pictures)
+            hidden = hidden + attended(block.attn, normed, self.cos, self.sin, self._steps)
             hidden = hidden + block.mlp(block.norm2(hidden))
             if index in self._taps:
                 merger = self.stacked[self._taps.index(index)]
@@ -88,6 +88,10 @@ class Qwen3Network(MarkedNetwork):
         settings = model.config
         model.visual.rotary_pos_emb = modeling.Qwen3VLVisionRotaryEmbedding(settings.vision_config)
         model.language_model.rotary_emb = modeling.Qwen3VLTextRotaryEmbedding(settings.text_config)
+
+    def times(self, seconds: Tensor) -> dict[str, Tensor]:
+        """The prompt says them."""
+        return {}
 
     def vision(self, tower: Any, image: ImageGeometry) -> nn.Module:
         """One output a merger."""

@@ -36,10 +36,10 @@ class DecoderGeometry:
         prompt = self.prompt
         picture = [self.image_token] * self.image.picture_tokens
         ids = list(prompt.before) + picture
-        for _ in range(self.image.count - 1):
-            ids += prompt.separator + picture
+        for gap in prompt.between_steps(self.image.steps):
+            ids += gap + picture
         ids += prompt.between + [self.audio_token] * self.sound_tokens + prompt.heard
-        seen = self.image.count * self.image.picture_tokens
+        seen = self.image.steps * self.image.picture_tokens
         total = prompt.text_tokens + seen + self.sound_tokens
         return ids + [prompt.pad_id] * (total - len(ids))
 
@@ -51,18 +51,16 @@ class DecoderGeometry:
     def spans(self) -> Iterator[tuple[int, int]]:
         """Where each picture, and behind them the sound, begins and ends in the sequence."""
         place, each = len(self.prompt.before), self.image.picture_tokens
-        for _ in range(self.image.count):
+        for gap in [*self.prompt.between_steps(self.image.steps), self.prompt.between]:
             yield place, place + each
-            place += each + len(self.prompt.separator)
+            place += each + len(gap)
         if self.audio is not None:
-            place += len(self.prompt.between) - len(self.prompt.separator)
             yield place, place + self.audio.tokens
 
     def constants(self, network: Network, model: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Rotary cos and sin (1, T, head) and the additive causal mask (1, 1, T, T)."""
         ids = torch.tensor([self.token_ids()])
-        grid = torch.tensor([[1, *self.image.grid]] * self.image.count)
-        cos, sin = network.rotary(model, network.positions(model, ids, grid, self.audio))
+        cos, sin = network.rotary(model, network.positions(model, ids, self.image, self.audio))
         count = ids.shape[1]
         # Half of the lowest number: far below any score, and no infinity when it is added to one.
         never = torch.finfo(torch.float32).min / 2

@@ -34,9 +34,9 @@ class Network(ABC):
 
     @abstractmethod
     def positions(
-        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+        self, model: Any, ids: Tensor, image: ImageGeometry, audio: AudioGeometry | None = None
     ) -> Tensor:
-        """Rotary positions (3, 1, T) of token ids (1, T) around pictures of `grid` (count, 3)."""
+        """Rotary positions (3, 1, T) of token ids (1, T) around the pictures of one pass."""
 
     def audio(self, tower: Any, audio: AudioGeometry) -> nn.Module:
         """The audio tower with folded geometry: mel → audio_embeds."""
@@ -45,6 +45,10 @@ class Network(ABC):
     def asked(self, ids: Tensor) -> dict[str, Tensor]:
         """What `forward` wants beside ids and pictures."""
         return {}
+
+    def times(self, seconds: Tensor) -> dict[str, Tensor]:
+        """What `forward` wants of a video beside its grid: (videos,) seconds from pair to pair."""
+        return {"second_per_grid_ts": seconds}
 
     def rotary(self, model: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cos and sin (1, T, head)."""
@@ -83,18 +87,33 @@ class MarkedNetwork(Network):
     config: Any
 
     def positions(
-        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+        self, model: Any, ids: Tensor, image: ImageGeometry, audio: AudioGeometry | None = None
     ) -> Tensor:
         """As `get_rope_index` counts them."""
-        ones = torch.ones_like(ids)
+        timed = self.times(between_pairs(image)) if image.video_fps else {}
         positions, _ = model.get_rope_index(
-            ids, **self.asked(ids), image_grid_thw=grid, attention_mask=ones
+            ids, **self.asked(ids), **grids(image), **timed, attention_mask=torch.ones_like(ids)
         )
         return cast("Tensor", positions)
 
     def asked(self, ids: Tensor) -> dict[str, Tensor]:
-        """Which tokens are a picture's."""
-        return {"mm_token_type_ids": (ids == self.config.tokens.image).to(torch.int32)}
+        """Which tokens are a picture's (1), and which a video's (2)."""
+        tokens = self.config.tokens
+        kinds = (ids == tokens.image).to(torch.int32) + 2 * (ids == tokens.video).to(torch.int32)
+        return {"mm_token_type_ids": kinds}
+
+
+def grids(image: ImageGeometry, moments: int = 1) -> dict[str, Tensor]:
+    """Steps, rows and columns of patches of every picture or video, in transformers' words."""
+    each = image.window // image.depth if image.video_fps else 1
+    rows = torch.tensor([[each, *image.grid]] * (image.steps // each * moments))
+    return {"video_grid_thw" if image.video_fps else "image_grid_thw": rows}
+
+
+def between_pairs(image: ImageGeometry, moments: int = 1) -> Tensor:
+    """(videos,) seconds from one pair of frames to the next."""
+    videos = image.count // image.window * moments
+    return torch.tensor([image.depth / image.video_fps] * videos)
 
 
 def eager(config: Any) -> Any:

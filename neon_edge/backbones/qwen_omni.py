@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from neon_edge.backbones.contract import Template
 from neon_edge.backbones.qwen import QwenFamily
 from neon_edge.backbones.qwen_config import Text, WindowedVision
+from neon_edge.backbones.qwen_video import filmed
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import ConfigWrong
 
@@ -74,6 +75,7 @@ class QwenOmni(QwenFamily):
     config: QwenOmniConfig
     config_type = QwenOmniConfig
     embedding = "thinker.model.embed_tokens.weight"
+    untold_fps = 2.0
     _SILENT = Template(
         before=(
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -95,11 +97,14 @@ class QwenOmni(QwenFamily):
     @property
     def template(self) -> Template:
         """With sound, it stands between the pictures and the instruction."""
+        template = self._SILENT
+        if self.cut.video:
+            template = filmed(template, "<|VIDEO|>", self.image)
         if self.audio is None:
-            return self._SILENT
+            return template
         return structs.replace(
-            self._SILENT,
-            between=self._SILENT.between + "<|audio_bos|>",
+            template,
+            between=template.between + "<|audio_bos|>",
             sound="<|AUDIO|>",
             heard="<|audio_eos|>",
         )
@@ -152,7 +157,11 @@ class QwenOmni(QwenFamily):
     def settings(self) -> dict[str, Any]:
         """Head counts, windows, norms and rotary constants, by their keys in config.json."""
         vision, text = self.config.vision, self.config.text
-        return {
+        timed = {
+            "thinker_config.video_token_index": self.config.tokens.video,
+            "thinker_config.position_id_per_seconds": self.config.position_id_per_seconds,
+        }
+        return (timed if self.cut.video else {}) | {
             "thinker_config.text_config.num_attention_heads": text.num_heads,
             "thinker_config.text_config.num_key_value_heads": text.num_kv_heads,
             "thinker_config.text_config.rms_norm_eps": text.rms_norm_eps,

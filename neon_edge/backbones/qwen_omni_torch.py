@@ -10,7 +10,14 @@ from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as confi
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
 
 from neon_edge.backbones.qwen_audio_torch import AudioPart
-from neon_edge.backbones.qwen_network import Network, eager, text_words, windowed_words
+from neon_edge.backbones.qwen_network import (
+    Network,
+    between_pairs,
+    eager,
+    grids,
+    text_words,
+    windowed_words,
+)
 from neon_edge.backbones.qwen_omni import QwenOmniConfig
 from neon_edge.backbones.qwen_windows import WindowedVision
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
@@ -58,16 +65,21 @@ class OmniNetwork(Network):
         return AudioPart(tower, audio.frames // (2 * tower.n_window))
 
     def positions(
-        self, model: Any, ids: Tensor, grid: Tensor, audio: AudioGeometry | None = None
+        self, model: Any, ids: Tensor, image: ImageGeometry, audio: AudioGeometry | None = None
     ) -> Tensor:
         """As `get_rope_index` counts them."""
         positions, _ = model.get_rope_index(
             ids,
-            grid,
+            **grids(image),
             attention_mask=torch.ones_like(ids),
             audio_seqlens=None if audio is None else torch.tensor([audio.frames]),
+            second_per_grids=between_pairs(image) if image.video_fps else None,
         )
         return cast("Tensor", positions)
+
+    def times(self, seconds: Tensor) -> dict[str, Tensor]:
+        """Under Omni's own name."""
+        return {"video_second_per_grid": seconds}
 
 
 def audio_words(config: QwenOmniConfig) -> dict[str, Any]:

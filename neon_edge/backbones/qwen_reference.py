@@ -14,7 +14,8 @@ import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from neon_edge.backbones.contract import Tap, TensorSource
-from neon_edge.backbones.qwen_network import Network
+from neon_edge.backbones.qwen_film import film_pixels
+from neon_edge.backbones.qwen_network import Network, between_pairs, grids
 from neon_edge.backbones.streamed import stream
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry
 from neon_edge.types import Float32, UInt8
@@ -73,9 +74,6 @@ class QwenReference:
         ids: torch.Tensor,
         sounds: Sequence[Float32] | None = None,
     ) -> Float32:
-        seen = self._processor(
-            [resized(picture, self._image) for picture in pictures], return_tensors="pt"
-        )
         before_norm: list[torch.Tensor] = []
         tap = self._model.language_model.norm.register_forward_pre_hook(
             lambda _, arguments: before_norm.append(arguments[0])
@@ -85,11 +83,10 @@ class QwenReference:
                 result: Any = self._model(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
-                    pixel_values=seen["pixel_values"],
-                    image_grid_thw=seen["image_grid_thw"],
                     output_hidden_states=True,
                     use_cache=False,
                     **self._network.asked(ids),
+                    **self._seen(pictures, len(ids)),
                     **(self._listened(sounds) if sounds is not None else {}),
                 )
         finally:
@@ -97,6 +94,19 @@ class QwenReference:
         last = result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
         pooled: Float32 = last.mean(dim=1).numpy()
         return pooled
+
+    def _seen(self, pictures: Sequence[UInt8], moments: int) -> dict[str, torch.Tensor]:
+        """What the family's processors make of pictures, or of videos, and their grids."""
+        image = self._image
+        if not image.video_fps:
+            small = [resized(picture, image) for picture in pictures]
+            seen = self._processor(small, return_tensors="pt")
+            return {name: seen[name] for name in ("pixel_values", "image_grid_thw")}
+        return {
+            "pixel_values_videos": film_pixels(pictures, image),
+            **grids(image, moments),
+            **self._network.times(between_pairs(image, moments)),
+        }
 
     def _listened(self, sounds: Sequence[Float32]) -> dict[str, torch.Tensor]:
         """What `Qwen2_5OmniProcessor` makes of one window of sound a moment."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from neon_edge.backbones.contract import Template
 from neon_edge.backbones.qwen import QwenFamily
 from neon_edge.backbones.qwen_config import Text, VisualTokens, WindowedVision
+from neon_edge.backbones.qwen_video import filmed
 
 if TYPE_CHECKING:
     from neon_edge.backbones.qwen_network import Network
@@ -25,6 +26,8 @@ class QwenVLConfig(Struct, frozen=True, forbid_unknown_fields=True):
     vision: WindowedVision
     text: Text
     tokens: VisualTokens
+    tokens_per_second: int = 2
+    """Positions in time from one second of a video to the next."""
 
 
 class QwenVL(QwenFamily):
@@ -34,7 +37,7 @@ class QwenVL(QwenFamily):
     config_type = QwenVLConfig
     embedding = "model.embed_tokens.weight"
     prefixes = ("visual.", "model.")
-    template = Template(
+    _PICTURED = Template(
         before=(
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user\n<|vision_start|>"
@@ -44,6 +47,13 @@ class QwenVL(QwenFamily):
         after="<|im_end|>\n<|im_start|>assistant\n",
         picture="<|image_pad|>",
     )
+
+    @property
+    def template(self) -> Template:
+        """A video's frames stand between one pair of markers."""
+        if self.cut.video:
+            return filmed(self._PICTURED, "<|video_pad|>", self.image)
+        return self._PICTURED
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
@@ -65,7 +75,11 @@ class QwenVL(QwenFamily):
     def settings(self) -> dict[str, Any]:
         """Head counts, windows, norms and rotary constants, by their keys in config.json."""
         vision, text = self.config.vision, self.config.text
-        return {
+        timed = {
+            "video_token_id": self.config.tokens.video,
+            "vision_config.tokens_per_second": self.config.tokens_per_second,
+        }
+        return (timed if self.cut.video else {}) | {
             "text_config.num_attention_heads": text.num_heads,
             "text_config.num_key_value_heads": text.num_kv_heads,
             "text_config.rms_norm_eps": text.rms_norm_eps,

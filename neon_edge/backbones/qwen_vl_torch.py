@@ -44,7 +44,8 @@ def vl_config(config: QwenVLConfig) -> Any:
     tokens = config.tokens
     return eager(
         configuration.Qwen2_5_VLConfig(
-            vision_config=windowed_words(config.vision, config.text.hidden_size),
+            vision_config=windowed_words(config.vision, config.text.hidden_size)
+            | {"tokens_per_second": config.tokens_per_second},
             text_config=text_words(config.text),
             image_token_id=tokens.image,
             video_token_id=tokens.video,

@@ -24,16 +24,16 @@ class WindowedVision(nn.Module):
         vision = tower.config
         self._unit = image.merge * image.merge
         self._full = set(vision.fullatt_block_indexes)
-        self._pictures = image.count
-        # A window in patches; every window of every picture is whole (the adaptor sees to it).
+        self._steps = image.steps
+        # A window in patches; every window of every step is whole (the adaptor sees to it).
         side = vision.window_size // image.patch
-        self._windows = image.count * image.patches // (side * side)
+        self._windows = image.steps * image.patches // (side * side)
         kernel = tower.patch_embed.proj.weight
         # Stride equals kernel: the convolution is one matrix product over flat patches.
         self.patch_kernel = nn.Parameter(kernel.reshape(len(kernel), -1), requires_grad=False)
         self.blocks = tower.blocks
         self.merger = tower.merger
-        grid = torch.tensor([[1, *image.grid]] * image.count)
+        grid = torch.tensor([[1, *image.grid]] * image.steps)
         order, _ = get_vision_window_index(grid, image.merge, vision.window_size, image.patch)
         rotary = type(tower.rotary_pos_emb)(vision)
         positions = get_vision_position_ids(grid, image.merge)
@@ -52,7 +52,7 @@ class WindowedVision(nn.Module):
         hidden = nn.functional.linear(patches, self.patch_kernel)
         hidden = self._ordered(hidden, self.order)
         for index, block in enumerate(self.blocks):
-            segments = self._pictures if index in self._full else self._windows
+            segments = self._steps if index in self._full else self._windows
             normed = block.norm1(hidden)
             hidden = hidden + attended(block.attn, normed, self.cos, self.sin, segments)
             hidden = hidden + block.mlp(block.norm2(hidden))

@@ -174,6 +174,7 @@ class Tribe:
             "width": video.crop_size,
             "pictures": video.frames,
             "text_tokens": text.tokens,
+            "video": False,
         }
         wrong = {key: want for key, want in wanted.items() if getattr(cut, key) != want}
         if self._kept["audio"]:

@@ -84,7 +84,7 @@ def export_backbone(
 def sequence(image: ImageGeometry, audio: AudioGeometry | None, prompt: Prompt) -> int:
     """Tokens of pictures, sound and text in one sequence."""
     heard = audio.tokens if audio is not None else 0
-    return prompt.text_tokens + image.count * image.picture_tokens + heard
+    return prompt.text_tokens + image.steps * image.picture_tokens + heard
 
 
 def _write(
@@ -169,10 +169,10 @@ def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, cut: Cut) -> Prompt:
     def ids(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
-    template, count, text_tokens = adaptor.template, adaptor.image.count, cut.text_tokens
-    before, separator = ids(template.before), ids(template.separator)
+    template, steps, text_tokens = adaptor.template, adaptor.image.steps, cut.text_tokens
+    before, gaps = ids(template.before), [ids(gap) for gap in template.between_pictures(steps)]
     between, after, heard = ids(template.between), ids(template.after), ids(template.heard)
-    taken = sum(map(len, (before, between, heard, after))) + len(separator) * (count - 1)
+    taken = sum(map(len, (before, *gaps, between, heard, after)))
     if taken >= text_tokens:
         raise ConfigWrong(
             "the chat template leaves no room for an instruction",
@@ -187,9 +187,10 @@ def tokenised(adaptor: Adaptor, tokenizer: Tokenizer, cut: Cut) -> Prompt:
         pad_id=adaptor.special_tokens[adaptor.pad_token],
         tokenizer=TOKENIZER,
         embeddings=EMBEDDINGS,
-        separator=separator if count > 1 else [],
+        separator=gaps[0] if gaps and not template.gaps else [],
         heard=heard,
         folded=len(before) if cut.fold_prefix else 0,
+        gaps=gaps if template.gaps else [],
     )
 
 

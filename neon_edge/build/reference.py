@@ -33,9 +33,11 @@ class ReferenceBackbone:
         template, image = self._adaptor.template, self._adaptor.image
         audio = self._adaptor.audio
         picture = template.picture * image.picture_tokens
+        steps = pictures // image.depth
         text = (
             template.before
-            + template.separator.join([picture] * pictures)
+            + picture
+            + "".join(gap + picture for gap in template.between_pictures(steps))
             + template.between
             + template.sound * (audio.tokens if audio is not None else 0)
             + template.heard

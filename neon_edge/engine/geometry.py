@@ -23,6 +23,18 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
     """Pictures a camera."""
     window_hz: float = 4.0
     """How far apart they are; the newest is always the newest."""
+    video_fps: float = 0.0
+    """Of a window that is one video: what its times are counted at; 0 where it is none."""
+
+    @property
+    def depth(self) -> int:
+        """Frames of one camera that share their patches: a picture alone, of a video `temporal`."""
+        return self.temporal if self.video_fps else 1
+
+    @property
+    def steps(self) -> int:
+        """Pictures a pass, or of videos pairs of frames: what has patches and tokens of its own."""
+        return self.count // self.depth
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -31,7 +43,7 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def patches(self) -> int:
-        """Patches of one picture: rows of the vision part's input."""
+        """Patches of one step: rows of the vision part's input."""
         down, across = self.grid
         return down * across
 
@@ -42,7 +54,7 @@ class ImageGeometry(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def picture_tokens(self) -> int:
-        """Tokens that one picture takes in the sequence."""
+        """Tokens that one step takes in the sequence."""
         return self.patches // (self.merge * self.merge)
 
 

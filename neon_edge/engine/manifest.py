@@ -109,6 +109,12 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """Ids between the sound, which stands behind `between`, and the instruction."""
     folded: int = 0
     """Leading ids of `before` that are constants in the graphs: the host feeds no rows of them."""
+    gaps: list[list[int]] = field(default_factory=list)
+    """Ids between one step of a video and the next, in their order, in place of `separator`."""
+
+    def between_steps(self, count: int) -> list[list[int]]:
+        """Ids between `count` pictures, or pairs of a video's frames, in their order."""
+        return self.gaps or [self.separator] * (count - 1)
 
 
 class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -43,20 +43,21 @@ class Backbone:
         self._engines = engines
         self._preprocessor = Preprocessor(manifest.image)
         self._prompt = PromptEncoder(
-            manifest.prompt, directory, manifest.tokens, manifest.image.count
+            manifest.prompt, directory, manifest.tokens, manifest.image.steps
         )
         self._pictures = manifest.image.count
         self._cameras = manifest.cameras
         self._window = PictureWindow(self._cameras, manifest.image.window, manifest.image.window_hz)
         self._ear = LogMel(manifest.audio) if manifest.audio is not None else None
         self.apart = (
-            VisionApart(engines[0], self._preprocessor, self._pictures, remember)
+            VisionApart(engines[0], self._preprocessor, manifest.image, remember)
             if manifest.vision_apart
             else None
         )
         self._hosted, self._links = _wire(engines)
         if self.apart is not None:
             _rewire(engines, self.apart.outputs, self._links)
+        self._check_geometry(engines[0], manifest)
         self.pooled: Float32 = engines[-1].outputs["pooled"].reshape(-1)
         """(width,) float32, overwritten by every pass."""
         if self.pooled.size != manifest.pooled_width:
@@ -68,6 +69,17 @@ class Backbone:
         self.instruction_id = 0
         self._remembers = self.apart is not None and remember
         self._changed = True
+
+    def _check_geometry(self, vision: Engine, manifest: BackboneManifest) -> None:
+        image = manifest.image
+        steps = 1 if manifest.vision_apart else image.steps
+        wanted = (steps * image.patches, image.patch_width)
+        if (found := vision.inputs["patches"].shape) != wanted:
+            raise PlanUnfit(
+                "the vision plan takes other pictures than its manifest says",
+                f"patches {found} against {wanted}: {image.count} pictures, {steps} at a time",
+                "build the plans again",
+            )
 
     def instruct(self, text: str) -> int:
         """Use `text` from the next pass on; gives its id.
@@ -97,10 +109,7 @@ class Backbone:
         if self.apart is not None:
             self._changed |= self.apart.see(frames)
             return
-        patches = self._hosted["patches"]
-        rows = len(patches) // self._pictures
-        for index, frame in enumerate(frames):
-            self._preprocessor.fill(frame.image, patches[index * rows : (index + 1) * rows])
+        self._preprocessor.fill_pass([frame.image for frame in frames], self._hosted["patches"])
 
     @property
     def listens(self) -> bool:

@@ -2,10 +2,7 @@
 
     picture ─ short side to 256 / 224 of the crop, bilinear ─▶ middle ─▶ ImageNet's mean, deviation
 
-The filter is that of torch's `interpolate` on 8-bit pictures, which torchvision's `resize` calls:
-Pillow's bilinear filter with weights in as many bits as fit 16 (pytorch/pytorch
-`aten/src/ATen/native/cpu/UpSampleKernel.cpp`, `compute_index_ranges_int16_weights`), rounded to
-whole levels behind each pass. Outputs outside the crop are never computed.
+The filter is torch's on 8-bit pictures. Outputs outside the crop are never computed.
 """
 
 from __future__ import annotations
@@ -14,43 +11,9 @@ import numpy as np
 
 from neon_edge.engine.geometry import ImageGeometry
 from neon_edge.errors import ConfigWrong
-from neon_edge.features.resize import Resizer, Taps
+from neon_edge.features.resize import Resizer
+from neon_edge.features.torch_taps import BilinearTaps
 from neon_edge.types import Float32, UInt8
-
-_BITS = 22
-"""Of the weights that `Taps` sums in."""
-
-
-class BilinearTaps(Taps):
-    """Torch's 8-bit bilinear filter along one axis, for the run of outputs that is kept."""
-
-    def __init__(self, source: int, target: int, keep: slice) -> None:
-        scale = source / target
-        stretch = max(scale, 1.0)
-        centre = (np.arange(target) + 0.5) * scale
-        first = np.maximum((centre - stretch + 0.5).astype(np.int64), 0)
-        last = np.minimum((centre + stretch + 0.5).astype(np.int64), source)
-        self.count = int((last - first).max())
-        place = first[:, None] + np.arange(self.count)
-        weights = np.maximum(0.0, 1.0 - np.abs((place + 0.5 - centre[:, None]) / stretch))
-        weights[place >= last[:, None]] = 0.0
-        weights /= weights.sum(axis=1, keepdims=True)
-        bits = _fit_16_bits(float(weights.max()))
-        whole = np.floor(weights[keep] * (1 << bits) + 0.5).astype(np.int64)
-        # The same weights with zeros behind: a sum is rounded at the same place.
-        self.weights = whole << (_BITS - bits)
-        self.first = first[keep]
-        # Taps behind the last sample weigh nothing and must still be read from somewhere.
-        self.places = np.minimum(place[keep], source - 1)
-        # Bound of a float32 sum's error, in levels: each of its terms is rounded twice.
-        self.doubt = np.float32(self.count * 255 * 2.0**-23)
-
-
-def _fit_16_bits(largest: float) -> int:
-    for bits in range(_BITS):
-        if int(0.5 + largest * (1 << (bits + 1))) >= 1 << 15:
-            return bits
-    return _BITS
 
 
 def resized_size(height: int, width: int, crop: int) -> tuple[int, int]:

@@ -1,5 +1,8 @@
 """Pictures → patches, in the order and with the numbers of transformers' `Qwen2VLImageProcessor`.
 
+Frames of a video are prepared as `Qwen2VLVideoProcessor` does: by torch's filter in place of
+Pillow's, and a pair of them in one patch.
+
     uint8 (H, W, 3) ─ resize ─▶ (height, width, 3) ─ normalise ─ one strided copy ─▶ patches
 
 A patch row is (channel, temporal slice, patch row, patch column); rows stand merge block by merge
@@ -8,7 +11,7 @@ block. NumPy only: this runs on the robot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from neon_edge.engine.manifest import ImageGeometry
 from neon_edge.errors import ConfigWrong
 from neon_edge.features.resize import Resizer
 from neon_edge.features.soft_resize import SoftResizer
+from neon_edge.features.torch_taps import BicubicTaps
 from neon_edge.types import Float32, UInt8
 
 _LEVELS = 255.0
@@ -35,11 +39,21 @@ class Preprocessor:
         self._planes = np.empty((3, geometry.merge * geometry.patch, geometry.width), np.float32)
         self._resizers: dict[tuple[int, int], Resizer] = {}
 
-    def fill(self, image: UInt8, out: Float32) -> None:
+    def fill_pass(self, images: Sequence[UInt8], out: Float32) -> None:
+        """Write all pictures of a pass into `out` (steps * patches, patch_width).
+
+        Raises `ConfigWrong` where a picture is not one.
+        """
+        rows, depth = self._geometry.patches, self._geometry.depth
+        for index, image in enumerate(images):
+            step, place = divmod(index, depth)
+            self.fill(image, out[step * rows : (step + 1) * rows], place)
+
+    def fill(self, image: UInt8, out: Float32, place: int = 0) -> None:
         """Write one RGB picture (height, width, 3) as patches into `out` (patches, patch_width).
 
-        `out` is a row range of the vision part's own input buffer. Raises `ConfigWrong` where the
-        picture is not one.
+        `out` is a row range of the vision part's own input buffer; of a video, `place` says which
+        of the frames that share it this one is. Raises `ConfigWrong` where the picture is not one.
         """
         geometry = self._geometry
         merge, patch = geometry.merge, geometry.patch
@@ -50,10 +64,10 @@ class Preprocessor:
         for band in range(down):
             planes = self._normalised(levels(band))
             blocks = planes.reshape(3, merge, patch, across, merge, patch)
-            first = target[band, :, :, :, :, 0]
+            first = target[band, :, :, :, :, place]
             first[:] = blocks.transpose(3, 1, 4, 0, 2, 5)
             # A still picture is every temporal slice of its patch.
-            for part in range(1, geometry.temporal):
+            for part in range(1, geometry.temporal // geometry.depth):
                 target[band, :, :, :, :, part] = first
 
     def _levels(self, image: UInt8) -> Callable[[int], UInt8 | Float32]:
@@ -87,8 +101,10 @@ class Preprocessor:
     def _resizer(self, image: UInt8) -> Resizer:
         size = image.shape[:2]
         if size not in self._resizers:
-            target = (self._geometry.height, self._geometry.width)
-            self._resizers[size] = Resizer(size, target)
+            height, width = self._geometry.height, self._geometry.width
+            film = (BicubicTaps(size[0], height), BicubicTaps(size[1], width))
+            taps = film if self._geometry.video_fps else None
+            self._resizers[size] = Resizer(size, (height, width), taps)
         return self._resizers[size]
 
     def _checked(self, image: UInt8) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ pass equals an unpadded one.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,18 @@ from neon_edge.types import Float32
 class PromptEncoder:
     """Tokenizer and memory-mapped embedding table of one backbone.
 
-    `tokens` is the length of its sequence, `pictures` how many stand in it.
+    `tokens` is the length of its sequence, `steps` how many pictures, or pairs of a video's
+    frames, stand in it.
     """
 
-    def __init__(self, prompt: Prompt, directory: Path, tokens: int, pictures: int = 1) -> None:
+    def __init__(self, prompt: Prompt, directory: Path, tokens: int, steps: int = 1) -> None:
         self._prompt = prompt
         self._tokens = tokens
         self._tokenizer = _tokenizer(directory / prompt.tokenizer)
         self._table = _table(directory / prompt.embeddings)
         self._special = set(self._tokenizer.get_added_tokens_decoder())
-        self._before = (
-            prompt.before + prompt.separator * (pictures - 1) + prompt.between + prompt.heard
-        )
+        gaps = list(chain.from_iterable(prompt.between_steps(steps)))
+        self._before = prompt.before + gaps + prompt.between + prompt.heard
 
     def encode(self, instruction: str) -> tuple[Float32, Float32]:
         """Return (`text_embeds` (1, text_tokens - folded, width), `pool_weights` (1, tokens)).

@@ -17,7 +17,9 @@ from neon_edge.types import Float32, Int64, UInt8
 _A = -0.5
 """Of the Keys cubic kernel: Pillow's and torchvision's (antialiased) choice."""
 
-_REACH = 2.0
+REACH = 2.0
+"""Of the kernel, in samples."""
+
 _FRACTION_BITS = 22
 _BLOCK = 8
 _WIDE_BLOCK = 16
@@ -33,11 +35,11 @@ class Taps:
         scale = source / target
         stretch = max(scale, 1.0)
         centre = (np.arange(target) + 0.5) * scale
-        self.first = np.maximum((centre - _REACH * stretch + 0.5).astype(np.int64), 0)
-        last = np.minimum((centre + _REACH * stretch + 0.5).astype(np.int64), source)
+        self.first = np.maximum((centre - REACH * stretch + 0.5).astype(np.int64), 0)
+        last = np.minimum((centre + REACH * stretch + 0.5).astype(np.int64), source)
         self.count = int((last - self.first).max())
         place = self.first[:, None] + np.arange(self.count)
-        weights = _cubic((place + 0.5 - centre[:, None]) / stretch)
+        weights = cubic((place + 0.5 - centre[:, None]) / stretch)
         weights[place >= last[:, None]] = 0.0
         weights /= weights.sum(axis=1, keepdims=True)
         self.weights: Int64 = np.floor(weights * _ONE + 0.5).astype(np.int64)
@@ -134,8 +136,9 @@ class Resizer:
         return np.divmod(unsure, values.shape[1])
 
 
-def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Keys' kernel."""
     x = np.abs(x)
     near = ((_A + 2.0) * x - (_A + 3.0)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * _A
-    return np.where(x < 1.0, near, np.where(x < _REACH, far, 0.0))
+    return np.where(x < 1.0, near, np.where(x < REACH, far, 0.0))

@@ -73,11 +73,10 @@ def test_positions_ahead_of_the_instruction_never_move(name: str) -> None:
     model = network.empty()
     fixed, _, mask = geometry.constants(network, model)
     whole = torch.tensor([geometry.token_ids()])
-    grid = torch.tensor([[1, *image.grid]])
-    padded = network.positions(model, whole, grid)
+    padded = network.positions(model, whole, image)
     # Any shorter sequence is a prefix of the padded one, positions included.
     for real in (90, 120, 150):
-        positions = network.positions(model, whole[:, :real], grid)
+        positions = network.positions(model, whole[:, :real], image)
         assert torch.equal(positions, padded[:, :, :real])
     tokens = image.picture_tokens + 96
     assert fixed.shape == (1, tokens, adaptor.config.text.head)

@@ -42,7 +42,7 @@ def test_rows_are_the_tables_and_padding_weighs_nothing(
 def test_separators_stand_between_several_pictures(tiny: Exported) -> None:
     prompt = msgspec.structs.replace(tiny.manifest.prompt, separator=[507, 506])
     tokens = prompt.text_tokens + 3 * 64
-    embeds, weights = PromptEncoder(prompt, tiny.directory, tokens, pictures=3).encode("Stop.")
+    embeds, weights = PromptEncoder(prompt, tiny.directory, tokens, steps=3).encode("Stop.")
     table = np.load(tiny.directory / prompt.embeddings)
     start = len(prompt.before)
     expected = table[[507, 506, 507, 506, *prompt.between]]

@@ -10,7 +10,6 @@ import numpy as np
 import onnxruntime
 
 from neon_edge.build.calibrate.moments import CalibrationSet
-from neon_edge.build.samples import camera_frames
 from neon_edge.build.streamed_feeds import heard, streamed_feeds
 from neon_edge.engine.manifest import BackboneManifest, Part
 from neon_edge.errors import ConfigWrong
@@ -28,7 +27,7 @@ def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet
         return streamed_feeds(bundle, backbone, moments)
     image = backbone.image
     preprocessor = Preprocessor(image)
-    prompt = PromptEncoder(backbone.prompt, bundle, backbone.tokens, image.count)
+    prompt = PromptEncoder(backbone.prompt, bundle, backbone.tokens, image.steps)
     mels = None
     if (audio := backbone.audio) is not None:
         sounds, log_mel = heard(audio, moments), LogMel(audio)
@@ -37,10 +36,8 @@ def host_feeds(bundle: Path, backbone: BackboneManifest, moments: CalibrationSet
             log_mel.fill(sound, mel)
     feeds: Feeds = []
     for frames, instruction in zip(moments.frames, moments.instructions, strict=True):
-        patches = np.empty((image.count * image.patches, image.patch_width), np.float32)
-        for index, frame in enumerate(camera_frames(frames)):
-            rows = slice(index * image.patches, (index + 1) * image.patches)
-            preprocessor.fill(frame.image, patches[rows])
+        patches = np.empty((image.steps * image.patches, image.patch_width), np.float32)
+        preprocessor.fill_pass(frames, patches)
         embeds, weights = (np.array(value, np.float32) for value in prompt.encode(instruction))
         ear = {} if mels is None else {"mel": mels[len(feeds)]}
         feeds.append({**ear, "patches": patches, "text_embeds": embeds, "pool_weights": weights})
@@ -56,7 +53,7 @@ def part_feeds(
     A vision part that takes one picture at a time has as many inputs a moment, moment by moment.
     """
     for number, part in enumerate(backbone.parts):
-        pieces = backbone.image.count if backbone.vision_apart and number == 0 else 1
+        pieces = backbone.image.steps if backbone.vision_apart and number == 0 else 1
         fed = [
             _shaped(part, {name: _piece(value, k, pieces) for name, value in tensors.items()})
             for tensors in known
