@@ -7,12 +7,14 @@ plans compiled from a bundle on the machine that runs them, and the same manifes
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct, field, structs
 
+from neon_edge.engine.attended import TOKENS
 from neon_edge.engine.fast import FastManifest
 from neon_edge.engine.geometry import AudioGeometry, ImageGeometry
 from neon_edge.engine.streams import Streams
@@ -151,6 +153,14 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
         return self.weights.startswith("random:")
 
     @property
+    def shown(self) -> int:
+        """Rows of the token sequence that goes out beside the pooled features, of their width.
+
+        0 where the recipe asks for none.
+        """
+        return _rows(spec for part in self.parts for spec in part.outputs)
+
+    @property
     def reads(self) -> bool:
         """Whether an instruction changes the features."""
         return self.streams is None or self.streams.reads
@@ -196,6 +206,11 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """Only with `fast` heads."""
 
     @property
+    def attended(self) -> int:
+        """Rows of the backbone's token sequence that these heads attend to; 0 for none."""
+        return _rows(spec for part in self.slow_parts for spec in part.inputs)
+
+    @property
     def parts(self) -> list[Part]:
         """All parts, in the order in which they run; the guided ones behind."""
         last = [] if self.step_part is None else [self.step_part]
@@ -216,6 +231,10 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
             step_part=parts[tick + 1] if self.step_part is not None else None,
             guided_parts=parts[len(parts) - len(self.guided_parts) :],
         )
+
+
+def _rows(specs: Iterable[TensorSpec]) -> int:
+    return next((spec.shape[1] for spec in specs if spec.name == TOKENS), 0)
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
