@@ -54,7 +54,7 @@ class QwenReference:
     ) -> Float32:
         """Mean over all tokens of the last hidden state, (width,)."""
         sounds = None if sound is None else [sound]
-        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]), sounds)[0]
+        pooled: Float32 = _mean(self._last(pictures, torch.tensor([list(token_ids)]), sounds))[0]
         return pooled
 
     def pooled_each(
@@ -64,15 +64,33 @@ class QwenReference:
         sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Several moments under one instruction, (n, width), every block's weights read once."""
-        pictures = [picture for moment in moments for picture in moment]
-        return self._pooled(pictures, torch.tensor([list(token_ids)] * len(moments)), sounds)
+        return _mean(self._each(moments, token_ids, sounds))
 
-    def _pooled(
+    def tokens_each(
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None = None,
+    ) -> Float32:
+        """The same ahead of the mean: (n, tokens, width)."""
+        tokens: Float32 = self._each(moments, token_ids, sounds).numpy()
+        return tokens
+
+    def _each(
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None,
+    ) -> torch.Tensor:
+        pictures = [picture for moment in moments for picture in moment]
+        return self._last(pictures, torch.tensor([list(token_ids)] * len(moments)), sounds)
+
+    def _last(
         self,
         pictures: Sequence[UInt8],
         ids: torch.Tensor,
         sounds: Sequence[Float32] | None = None,
-    ) -> Float32:
+    ) -> torch.Tensor:
         seen = self._processor(
             [resized(picture, self._image) for picture in pictures], return_tensors="pt"
         )
@@ -94,9 +112,10 @@ class QwenReference:
                 )
         finally:
             tap.remove()
-        last = result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
-        pooled: Float32 = last.mean(dim=1).numpy()
-        return pooled
+        last: torch.Tensor = (
+            result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
+        )
+        return last
 
     def _listened(self, sounds: Sequence[Float32]) -> dict[str, torch.Tensor]:
         """What `Qwen2_5OmniProcessor` makes of one window of sound a moment."""
@@ -112,6 +131,11 @@ class QwenReference:
             "input_features": heard["input_features"],
             "feature_attention_mask": heard["attention_mask"],
         }
+
+
+def _mean(last: torch.Tensor) -> Float32:
+    pooled: Float32 = last.mean(dim=1).numpy()
+    return pooled
 
 
 def resized(picture: UInt8, image: ImageGeometry) -> UInt8:
