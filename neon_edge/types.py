@@ -37,10 +37,12 @@ class AudioWindow:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The backbone's pooled vector (width,) for one observation.
+    """The backbone's pooled vector (width,) for one observation, and what it is the mean of.
 
-    `captured_ns` is when the sensor saw it, so that age is the age of what is acted on and not of
-    the inference. `model_hash` names the backbone; `instruction_id` the words it was given.
+    `tokens` (count, width) only from a backbone that gives them out; they belong to the slot's
+    reader, and are whole until it reads the features after the next. `captured_ns` is when the
+    sensor saw it, so that age is the age of what is acted on and not of the inference. `model_hash`
+    names the backbone; `instruction_id` the words it was given.
     """
 
     pooled: Float32
@@ -49,6 +51,7 @@ class Features:
     sequence: int
     model_hash: int
     instruction_id: int = 0
+    tokens: Float32 | None = None
 
 
 @dataclass(slots=True)

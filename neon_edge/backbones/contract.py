@@ -55,6 +55,8 @@ class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     audio_seconds: Annotated[int, Meta(ge=0)] = 0
     """Of sound a pass, up to the newest; 0 does not listen."""
     tap: Tap = "post_norm"
+    tokens: bool = False
+    """Give out the sequence whose mean the pooled features are, for heads that attend to it."""
     layers_per_part: Annotated[int, Meta(ge=0)] = 0
     """Decoder layers in one graph; 0 is all of them. Fewer layers need less memory to build."""
 
@@ -127,6 +129,19 @@ class Batched(Reference, Protocol):
         sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Pooled features (n, width) of n moments of pictures under one sequence of ids."""
+
+
+@runtime_checkable
+class Sequenced(Reference, Protocol):
+    """A `Reference` of a family whose cut may give out tokens."""
+
+    def tokens_each(
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None = None,
+    ) -> Float32:
+        """What `Batched.pooled_each` is the mean of: (n, tokens, width)."""
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True):

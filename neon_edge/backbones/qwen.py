@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from neon_edge.backbones.contract import Cut, PartPlan, Reference, Template, TensorSource
 from neon_edge.backbones.qwen_config import QwenConfig
 from neon_edge.backbones.qwen_video import check_video
+from neon_edge.engine.attended import TOKENS
 from neon_edge.engine.manifest import AudioGeometry, ImageGeometry, Prompt, TensorSpec
 from neon_edge.errors import ConfigWrong
 
@@ -168,6 +169,8 @@ class QwenFamily(ABC):
         if last == self.config.text.num_layers:
             inputs.append(TensorSpec("pool_weights", [1, tokens]))
             outputs = [TensorSpec("pooled", [1, self.width])]
+            if self.cut.tokens:
+                outputs.append(TensorSpec(TOKENS, [1, tokens, self.width]))
         special, template = self.special_tokens, self.template
         geometry = DecoderGeometry(
             image=self.image,
@@ -176,6 +179,7 @@ class QwenFamily(ABC):
             tap=self.cut.tap,
             image_token=special[template.picture],
             audio_token=special[template.sound] if audio is not None else 0,
+            tokens=self.cut.tokens,
         )
         return PartPlan(
             "decoder" if alone else f"decoder_{first}_{last - 1}",

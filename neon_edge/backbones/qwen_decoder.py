@@ -30,6 +30,8 @@ class DecoderGeometry:
     image_token: int
     audio: AudioGeometry | None = None
     audio_token: int = 0
+    tokens: bool = False
+    """Whether what is pooled is given out too."""
 
     def token_ids(self) -> list[int]:
         """The whole sequence, its padding taken for text that stands behind everything else."""
@@ -93,6 +95,7 @@ class DecoderPart(nn.Module):
         folded = geometry.prompt.folded
         self._spans = [(start - folded, end - folded) for start, end in geometry.spans()]
         self._listens = geometry.audio is not None
+        self._shows = geometry.tokens
         self.cos: Tensor
         self.sin: Tensor
         self.mask: Tensor
@@ -102,7 +105,7 @@ class DecoderPart(nn.Module):
         for name, table in zip(("cos", "sin", "mask", "ahead"), tables, strict=True):
             self.register_buffer(name, table)
 
-    def forward(self, *tensors: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """What `PartPlan` lists: what it begins with, deepstack features, pool_weights at the end.
 
         It begins with (image_embeds, audio_embeds where there is sound, text_embeds) or hidden.
@@ -125,7 +128,8 @@ class DecoderPart(nn.Module):
         rows = self.norm(hidden)
         if len(self.kept):
             rows = torch.cat([self.ahead, rows], dim=1)
-        return torch.matmul(tensors[-1].unsqueeze(1), rows).squeeze(1)
+        pooled = torch.matmul(tensors[-1].unsqueeze(1), rows).squeeze(1)
+        return (pooled, rows) if self._shows else pooled
 
     def _merge(self, media: Tensor, text: Tensor) -> Tensor:
         pieces: list[Tensor] = []

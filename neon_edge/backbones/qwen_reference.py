@@ -55,7 +55,7 @@ class QwenReference:
     ) -> Float32:
         """Mean over all tokens of the last hidden state, (width,)."""
         sounds = None if sound is None else [sound]
-        pooled: Float32 = self._pooled(pictures, torch.tensor([list(token_ids)]), sounds)[0]
+        pooled: Float32 = _mean(self._last(pictures, torch.tensor([list(token_ids)]), sounds))[0]
         return pooled
 
     def pooled_each(
@@ -65,15 +65,33 @@ class QwenReference:
         sounds: Sequence[Float32] | None = None,
     ) -> Float32:
         """Several moments under one instruction, (n, width), every block's weights read once."""
-        pictures = [picture for moment in moments for picture in moment]
-        return self._pooled(pictures, torch.tensor([list(token_ids)] * len(moments)), sounds)
+        return _mean(self._each(moments, token_ids, sounds))
 
-    def _pooled(
+    def tokens_each(
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None = None,
+    ) -> Float32:
+        """The same ahead of the mean: (n, tokens, width)."""
+        tokens: Float32 = self._each(moments, token_ids, sounds).numpy()
+        return tokens
+
+    def _each(
+        self,
+        moments: Sequence[Sequence[UInt8]],
+        token_ids: Sequence[int],
+        sounds: Sequence[Float32] | None,
+    ) -> torch.Tensor:
+        pictures = [picture for moment in moments for picture in moment]
+        return self._last(pictures, torch.tensor([list(token_ids)] * len(moments)), sounds)
+
+    def _last(
         self,
         pictures: Sequence[UInt8],
         ids: torch.Tensor,
         sounds: Sequence[Float32] | None = None,
-    ) -> Float32:
+    ) -> torch.Tensor:
         before_norm: list[torch.Tensor] = []
         tap = self._model.language_model.norm.register_forward_pre_hook(
             lambda _, arguments: before_norm.append(arguments[0])
@@ -91,9 +109,10 @@ class QwenReference:
                 )
         finally:
             tap.remove()
-        last = result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
-        pooled: Float32 = last.mean(dim=1).numpy()
-        return pooled
+        last: torch.Tensor = (
+            result.hidden_states[-1] if self._tap == "post_norm" else before_norm[0]
+        )
+        return last
 
     def _seen(self, pictures: Sequence[UInt8], moments: int) -> dict[str, torch.Tensor]:
         """What the family's processors make of pictures, or of videos, and their grids."""
@@ -122,6 +141,11 @@ class QwenReference:
             "input_features": heard["input_features"],
             "feature_attention_mask": heard["attention_mask"],
         }
+
+
+def _mean(last: torch.Tensor) -> Float32:
+    pooled: Float32 = last.mean(dim=1).numpy()
+    return pooled
 
 
 def resized(picture: UInt8, image: ImageGeometry) -> UInt8:

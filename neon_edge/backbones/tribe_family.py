@@ -168,6 +168,13 @@ class Tribe:
         return self.config.lost()
 
     def _check(self) -> None:
+        if self.cut.tokens:
+            raise ConfigWrong(
+                "this family gives out no tokens",
+                "cut.tokens = true, and its fusion is asked for pooled features only: senses that "
+                "are missing are zeros in it, which a head's attention would not know",
+                "leave tokens away, or use a Qwen family",
+            )
         cut, video, text = self.cut, self.config.video, self.config.text
         wanted = {
             "height": video.crop_size,

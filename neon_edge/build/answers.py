@@ -7,12 +7,13 @@ from typing import Literal
 import numpy as np
 
 from neon_edge.build.calibrate.moments import CalibrationSet, fingerprint, joint_rows
-from neon_edge.build.heads import sample_inputs, torch_chunk, torch_undenoised
+from neon_edge.build.heads import can_attend, sample_inputs, torch_chunk, torch_undenoised
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.build.samples import POSES, SEED, Samples, camera_frames, sound_windows
 from neon_edge.build.weights import Weights
 from neon_edge.checkpoint.load import Checkpoint
+from neon_edge.engine.attended import TOKENS, padded
 from neon_edge.engine.manifest import AudioGeometry, Judged
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import Float32
@@ -33,30 +34,48 @@ def answers(
     # Joints that do not fit are refused ahead of a backbone's minutes.
     _place_recorded(checkpoint, moments, [])
     reference = ReferenceBackbone(recipe, weights)
-    pooled = reference.pooled_each(
-        [camera_frames(frames) for frames in moments.frames],
-        moments.instructions,
-        None if sounds is None else list(sounds),
-    ).astype(np.float32)
+    frames = [camera_frames(seen) for seen in moments.frames]
+    heard = None if sounds is None else list(sounds)
+    if not recipe.text.cut.tokens:
+        pooled = reference.pooled_each(frames, moments.instructions, heard).astype(np.float32)
+        del reference
+        return heads_answers(checkpoint, moments, pooled, sounds)
+    tokens = reference.tokens_each(frames, moments.instructions, heard)
     del reference
-    return heads_answers(checkpoint, moments, pooled, sounds)
+    pooled = np.stack([rows.mean(axis=0, dtype=np.float64) for rows in tokens]).astype(np.float32)
+    image, audio, most = recipe.adaptor.image, recipe.adaptor.audio, recipe.text.cut.text_tokens
+    rows = most + image.count * image.picture_tokens + (audio.tokens if audio is not None else 0)
+    return heads_answers(checkpoint, moments, pooled, sounds, tokens)._replace(
+        tokens=np.stack([padded(each, rows) for each in tokens]),
+        counts=np.array([len(each) for each in tokens]),
+    )
 
 
 def heads_answers(
-    checkpoint: Checkpoint, moments: CalibrationSet, pooled: Float32, sounds: Float32 | None
+    checkpoint: Checkpoint,
+    moments: CalibrationSet,
+    pooled: Float32,
+    sounds: Float32 | None,
+    tokens: list[Float32] | None = None,
 ) -> Samples:
-    """The heads' part of `answers`, from pooled features (n, width) of every moment."""
+    """The heads' part of `answers`, from pooled features (n, width) of every moment.
+
+    Heads that can attend to `tokens` (count, width) do.
+    """
+    attended = tokens if can_attend(checkpoint) else None
     rows = sample_inputs(checkpoint, len(moments.names) * POSES, SEED)
     _place_recorded(checkpoint, moments, rows)
     chunks, predicted, undenoised = [], [], []
     for index, inputs in enumerate(rows):
         inputs["pooled"] = pooled[None, index // POSES]
+        if attended is not None:
+            inputs[TOKENS] = attended[index // POSES][None]
         chunks.append(torch_chunk(checkpoint, inputs)[0])
         made = torch_undenoised(checkpoint, inputs)
         if made is not None:
             predicted.append(made.predicted)
             undenoised.append(made.chunk[0])
-    names = [name for name in rows[0] if name != "pooled"]
+    names = [name for name in rows[0] if name not in ("pooled", TOKENS)]
     return Samples(
         cameras=moments.cameras,
         instructions=moments.instructions,

@@ -15,7 +15,7 @@ from neon_edge.build.answers import answers, judged_on
 from neon_edge.build.calibrate.moments import CalibrationSet, checked, fingerprint
 from neon_edge.build.compile import Tell
 from neon_edge.build.export import export_backbone
-from neon_edge.build.heads import UNATTENDED, export_heads
+from neon_edge.build.heads import ATTENDED, UNATTENDED, can_attend, export_heads
 from neon_edge.build.joined import open_all_weights
 from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.match import check_match
@@ -61,7 +61,12 @@ def make_bundle(
     heads = steps.step(
         "export heads",
         HeadsManifest,
-        lambda: export_heads(checkpoint, partial, backbone.model_hash),
+        lambda: export_heads(
+            checkpoint,
+            partial,
+            backbone.model_hash,
+            backbone.shown if can_attend(checkpoint) else 0,
+        ),
         lambda heads: [*(part.onnx for part in heads.parts), *heads.files],
     )
 
@@ -70,8 +75,8 @@ def make_bundle(
 
     if heads.head_type in ("dit", "ensemble"):
         tell(SATURATES)
-    if heads.head_type == "flow" and checkpoint.config.flow_use_cross_attention:
-        tell(UNATTENDED)
+    if can_attend(checkpoint):
+        tell(ATTENDED if heads.attended else UNATTENDED)
     samples_sha256 = steps.step("verification samples", str, sampled, lambda _: [FILE_NAME])
     manifest = Manifest(
         neon_edge=__version__,

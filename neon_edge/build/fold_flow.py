@@ -18,6 +18,10 @@ from neon_edge.checkpoint.networks.flow import CROSS_HEADS, FlowHead
 
 KEYS = "token_keys"
 VALUES = "token_values"
+BIAS = "token_bias"
+TERMS = (KEYS, VALUES, BIAS)
+FAR = 1e9
+"""How far below every score a padded row stands: softmax leaves it 0, and it is no infinity."""
 
 
 class FoldedFlow(nn.Module):
@@ -51,7 +55,7 @@ class FoldedFlow(nn.Module):
         self.cross = FoldedCross(head) if attends else None
 
     def forward(self, features: Tensor, noise: Tensor, *tokens: Tensor) -> Tensor:
-        """(1, inputs), (1, steps, columns), keys and values -> (steps, columns) in [-1, 1]."""
+        """(1, inputs), (1, steps, columns), `TERMS` -> (steps, columns) in [-1, 1]."""
         seen = squared_over_mean(self.features(features)) * self.features_scale
         seen_square = (seen * seen).sum(-1, keepdim=True)
         blocks = [block for block in self.blocks if isinstance(block, FoldedBlock)]
@@ -110,17 +114,17 @@ class FoldedCross(nn.Module):
         gate, out = head.cross_attn_gate, attention.out_proj
         self.out = linear_of(out.weight * gate, out.bias * gate)
 
-    def forward(self, row: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """(1, width), (heads, part, n), (heads, n, part) -> (1, width)."""
+    def forward(self, row: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """(1, width), (heads, part, n), (heads, n, part), (1, 1, n) -> (1, width)."""
         normed = row * torch.rsqrt((row * row).mean(-1, keepdim=True) + EPSILON)
         query = self.query(normed).reshape(CROSS_HEADS, 1, -1)
-        mixed = (query @ keys).softmax(dim=-1) @ values
+        mixed = (query @ keys + bias).softmax(dim=-1) @ values
         attended: Tensor = self.out(mixed.reshape(1, -1))
         return attended
 
 
 class TokenTerms(nn.Module):
-    """Keys and values of the backbone's tokens, made once a feature."""
+    """Keys and values of the backbone's tokens, and what is no token, made once a feature."""
 
     def __init__(self, head: FlowHead) -> None:
         super().__init__()
@@ -133,8 +137,13 @@ class TokenTerms(nn.Module):
             weight = weight @ head.cross_kv_proj.weight
         self.both = linear_of(weight, bias)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, n, token width) -> (heads, part, n), (heads, n, part)."""
+    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(1, n, token width), (1, n) -> (heads, part, n), (heads, n, part), (1, 1, n)."""
         keys, values = self.both(tokens[0]).chunk(2, dim=-1)
         apart = (len(keys), CROSS_HEADS, -1)
-        return keys.reshape(apart).permute(1, 2, 0), values.reshape(apart).permute(1, 0, 2)
+        bias = (mask - 1) * FAR
+        return (
+            keys.reshape(apart).permute(1, 2, 0),
+            values.reshape(apart).permute(1, 0, 2),
+            bias[None],
+        )

@@ -21,7 +21,7 @@ from neon_edge.build.flow_steps import (
 )
 from neon_edge.build.fold import linear_of, spell_gelu
 from neon_edge.build.fold_dit import MODULATION, DitModulation, DitStep
-from neon_edge.build.fold_flow import KEYS, VALUES, TokenTerms
+from neon_edge.build.fold_flow import BIAS, KEYS, VALUES, TokenTerms
 from neon_edge.build.head_tick import SLOW_SENSORS, TickHeads, fusion_shares, tail_of
 from neon_edge.build.token_steps import FastStep, JepaDecoder
 from neon_edge.checkpoint import Checkpoint
@@ -32,6 +32,7 @@ from neon_edge.checkpoint.networks.fast import FastHead
 from neon_edge.checkpoint.networks.flow import CROSS_HEADS, FlowHead
 from neon_edge.checkpoint.networks.heads import NeonHeads
 from neon_edge.checkpoint.networks.jepa import JepaHead
+from neon_edge.engine.attended import TOKEN_MASK, TOKENS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -75,7 +76,7 @@ def head_graphs(checkpoint: Checkpoint, tokens: int = 0) -> HeadGraphs:
         slow.append(_token_graph(head, tokens))
     tick = _tick_graph(heads, head, slow, chunk)
     step = _step_graph(head, tick, chunk)
-    # Upstream's heads never see tokens, and so neither does their guided form.
+    # Upstream's own heads never see tokens: those that do are not guided.
     guided = _guided_graphs(heads, head, tick) if isinstance(head, FlowHead) and not tokens else []
     return HeadGraphs(slow, tick, step, guided)
 
@@ -116,8 +117,12 @@ def _token_graph(head: FlowHead, tokens: int) -> Graph:
     return Graph(
         "heads_tokens",
         module,
-        {"tokens": (1, tokens, module.both.in_features)},
-        {KEYS: (CROSS_HEADS, part, tokens), VALUES: (CROSS_HEADS, tokens, part)},
+        {TOKENS: (1, tokens, module.both.in_features), TOKEN_MASK: (1, tokens)},
+        {
+            KEYS: (CROSS_HEADS, part, tokens),
+            VALUES: (CROSS_HEADS, tokens, part),
+            BIAS: (1, 1, tokens),
+        },
     )
 
 

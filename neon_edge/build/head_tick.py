@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from neon_edge.build.fold import ErfGelu, decoders_of, folded
 from neon_edge.build.fold_dit import DitModulation
-from neon_edge.build.fold_flow import KEYS, VALUES, FoldedFlow
+from neon_edge.build.fold_flow import TERMS, FoldedFlow
 from neon_edge.build.token_steps import FastTail, JepaTail
 from neon_edge.checkpoint.networks.dit import DitHead
 from neon_edge.checkpoint.networks.ensemble import EnsembleHead
@@ -86,7 +86,7 @@ class FlowTail(nn.Module):
     def __init__(self, head: FlowHead, attends: bool) -> None:
         super().__init__()
         self.flow = FoldedFlow(head, attends)
-        self.tokens = (KEYS, VALUES) if attends else ()
+        self.tokens = TERMS if attends else ()
 
     def forward(
         self, features: Tensor, named: dict[str, Tensor], origin: Tensor, half_range: Tensor

@@ -31,7 +31,11 @@ OPSET = 18
 """Every operator of the heads is older; TensorRT 10.3 parses up to 20."""
 UNATTENDED = (
     "NOTE: this flow can attend to the backbone's tokens, and upstream's training and inference "
-    "never hand it any: it is built as it was trained, without them"
+    "never hand it any: it is built as it was trained, without them (cut.tokens = true hands them)"
+)
+ATTENDED = (
+    "NOTE: this flow attends to the backbone's tokens, as cut.tokens = true asks: right for a head "
+    "whose training handed it tokens, which neon-vla 0.1.5's own never does"
 )
 FAST_TOKENIZER = "action_tokenizer.json"
 
@@ -53,8 +57,8 @@ def export_heads(
     """Write the heads as FP32 graphs, by how often they run, and describe them.
 
     Together they take `pooled` (1, width); `joints` (1, action_dim) if the heads see them; every
-    declared sensor; `noise` if they sample; `tokens` (1, n, token width) if asked for, which only a
-    flow with cross-attention can use and upstream never does. They make `chunk` (1, steps,
+    declared sensor; `noise` if they sample; `tokens` (1, n, token width) and `token_mask` (1, n) if
+    asked for, which only a flow with cross-attention can use. They make `chunk` (1, steps,
     action_dim) in rad and SI velocities. `engine.plan.open_heads_engine` runs them as one.
     """
     _check_tokens(checkpoint, tokens)
@@ -99,9 +103,15 @@ def _fast(checkpoint: Checkpoint, directory: Path) -> FastManifest | None:
     )
 
 
+def can_attend(checkpoint: Checkpoint) -> bool:
+    """Whether its head is a flow with cross-attention."""
+    config = checkpoint.config
+    return config.action_head_type == "flow" and config.flow_use_cross_attention
+
+
 def _check_tokens(checkpoint: Checkpoint, tokens: int) -> None:
     config = checkpoint.config
-    if tokens and not (config.action_head_type == "flow" and config.flow_use_cross_attention):
+    if tokens and not can_attend(checkpoint):
         raise ConfigWrong(
             "these heads cannot use the backbone's tokens",
             f"action head {config.action_head_type!r}, flow_use_cross_attention = "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neon_edge.build.heads import can_attend
 from neon_edge.build.recipe import Recipe
 from neon_edge.checkpoint.config import TribeSource
 from neon_edge.checkpoint.load import Checkpoint
@@ -22,6 +23,14 @@ def check_match(recipe: Recipe, checkpoint: Checkpoint) -> None:
             "heads and backbone disagree about the width of the pooled features",
             f"checkpoint {checkpoint.config.pooled_width}, recipe {recipe.adaptor.width}",
             "use the recipe that the heads were trained on",
+        )
+    config = checkpoint.config
+    taken = config.flow_cross_attention_dim or config.pooled_width
+    if recipe.text.cut.tokens and can_attend(checkpoint) and taken != recipe.adaptor.width:
+        raise ConfigWrong(
+            "these heads attend to tokens of another width than the backbone's",
+            f"flow_cross_attention_dim {taken}, recipe {recipe.adaptor.width}",
+            "set cut.tokens = false to build them without tokens, or train them on this backbone's",
         )
     if checkpoint.config.backbone_type == "tribe":
         _check_fusion(recipe, checkpoint.config.tribe_backbone or TribeSource())

@@ -132,8 +132,11 @@ class Recipe:
     def config_bytes(self) -> bytes:
         """All that shapes the features, weights and tokenizer aside, in one canonical form."""
         text = self.text
+        cut = msgspec.to_builtins(text.cut)
+        # The features are the same, shown or not, and so heads without tokens fit both.
+        del cut["tokens"]
         return msgspec.json.encode(
-            [text.family, text.config, text.cut, text.precision, text.embeddings],
+            [text.family, text.config, cut, text.precision, text.embeddings],
             order="sorted",
         )
 

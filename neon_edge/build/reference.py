@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from neon_edge.backbones.contract import Batched
+from neon_edge.backbones.contract import Batched, Sequenced
 from neon_edge.build.recipe import Recipe
 from neon_edge.build.tokenizer import open_tokenizer
 from neon_edge.build.weights import Weights, open_weights
@@ -64,18 +64,23 @@ class ReferenceBackbone:
 
         A family that can reads its weights once for up to `TOGETHER` moments of one instruction.
         """
-        found: dict[int, Float32] = {}
-        for said in dict.fromkeys(instructions):
-            places = [place for place, text in enumerate(instructions) if text == said]
-            for at in range(0, len(places), TOGETHER):
-                some = places[at : at + TOGETHER]
-                pooled = self._together(
-                    [[frame.image for frame in moments[place]] for place in some],
-                    said,
-                    None if sounds is None else [sounds[place] for place in some],
-                )
-                found |= dict(zip(some, pooled, strict=True))
-        return np.stack([found[place] for place in range(len(moments))])
+        return np.stack(_in_groups(self._together, moments, instructions, sounds))
+
+    def tokens_each(
+        self,
+        moments: Sequence[Sequence[CameraFrame]],
+        instructions: Sequence[str],
+        sounds: Sequence[Float32] | None = None,
+    ) -> list[Float32]:
+        """What `pooled_each` is the mean of: (tokens, width) a moment, as long as its words."""
+        return _in_groups(self._tokens_together, moments, instructions, sounds)
+
+    def _tokens_together(
+        self, pictures: list[list[UInt8]], instruction: str, sounds: list[Float32] | None
+    ) -> Float32:
+        assert isinstance(self._model, Sequenced)
+        ids = self.token_ids(len(pictures[0]), instruction)
+        return self._model.tokens_each(pictures, ids, sounds)
 
     def _together(
         self, pictures: list[list[UInt8]], instruction: str, sounds: list[Float32] | None
@@ -86,6 +91,26 @@ class ReferenceBackbone:
         heard = sounds if sounds is not None else [None] * len(pictures)
         pairs = zip(pictures, heard, strict=True)
         return np.stack([self._model.pooled(one, ids, sound) for one, sound in pairs])
+
+
+def _in_groups(
+    together: Callable[[list[list[UInt8]], str, list[Float32] | None], Float32],
+    moments: Sequence[Sequence[CameraFrame]],
+    instructions: Sequence[str],
+    sounds: Sequence[Float32] | None,
+) -> list[Float32]:
+    found: dict[int, Float32] = {}
+    for said in dict.fromkeys(instructions):
+        places = [place for place, text in enumerate(instructions) if text == said]
+        for at in range(0, len(places), TOGETHER):
+            some = places[at : at + TOGETHER]
+            made = together(
+                [[frame.image for frame in moments[place]] for place in some],
+                said,
+                None if sounds is None else [sounds[place] for place in some],
+            )
+            found |= dict(zip(some, made, strict=True))
+    return [found[place] for place in range(len(moments))]
 
 
 def reference_pooled(

@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from neon_edge.engine.attended import open_feed
+from neon_edge.engine.contract import Engine
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import ConfigWrong
-from neon_edge.types import CameraFrame, Float32, UInt8
+from neon_edge.types import CameraFrame, Float32, Int64, UInt8
 
 FILE_NAME = "samples.npz"
 FRAMES = 8
 POSES = 4
 SEED = 0
 _PREFIX, _CAMERA = "input_", "camera_"
-_OPTIONAL = ("sounds", "predicted", "undenoised")
+_OPTIONAL = ("sounds", "predicted", "undenoised", "tokens", "counts")
+
+
+class Seen(NamedTuple):
+    """What a backbone made of every moment: pooled (n, width), and what it gave out beside it."""
+
+    pooled: Float32
+    tokens: list[Float32] | None = None
+    """(count, width) a moment."""
+
+    def put(self, moment: int, heads: Engine) -> None:
+        """One moment's into the heads' inputs."""
+        np.copyto(heads.inputs["pooled"][0], self.pooled[moment])
+        feed = open_feed(heads)
+        if feed is None:
+            return
+        if self.tokens is None:
+            raise ConfigWrong(
+                "these heads attend to tokens, and nothing on which they are judged has any",
+                "the samples or the backbone's plans hold pooled features alone",
+                "make the bundle again",
+            )
+        feed.put(self.tokens[moment])
 
 
 class Samples(NamedTuple):
@@ -43,8 +67,19 @@ class Samples(NamedTuple):
     """(m, denoise steps, steps, action), where the heads diffuse: of the sample's own noise."""
     undenoised: Float32 | None = None
     """(m, steps, action), there: chunks with the noise in place of what denoising makes of it."""
+    tokens: Float32 | None = None
+    """(n, rows, width) where the backbone gives them out, zeros behind `counts` (n,) of them."""
+    counts: Int64 | None = None
     tuning: int = 0
     """How many first moments decide what goes back to float, and judge nothing after that."""
+
+    @property
+    def seen(self) -> Seen:
+        """What the original backbone made."""
+        if self.tokens is None or self.counts is None:
+            return Seen(self.pooled)
+        pairs = zip(self.tokens, self.counts, strict=True)
+        return Seen(self.pooled, [rows[:count] for rows, count in pairs])
 
     @property
     def frames(self) -> list[tuple[UInt8, ...]]:
@@ -60,7 +95,7 @@ class Samples(NamedTuple):
         poses = len(self.chunk) // count
         m = slice((n.start or 0) * poses, n.stop * poses)
 
-        def of(rows: Float32 | None, places: slice) -> Float32 | None:
+        def of(rows: Any, places: slice) -> Any:
             return None if rows is None else rows[places]
 
         return Samples(
@@ -73,6 +108,8 @@ class Samples(NamedTuple):
             of(self.sounds, n),
             of(self.predicted, m),
             of(self.undenoised, m),
+            of(self.tokens, n),
+            of(self.counts, n),
         )
 
 
@@ -105,7 +142,7 @@ def write_samples(directory: Path, samples: Samples) -> str:
     }
     arrays |= {f"{_CAMERA}{number}": seen for number, seen in enumerate(samples.cameras)}
     for name in _OPTIONAL:
-        optional: Float32 | None = getattr(samples, name)
+        optional: npt.NDArray[np.generic] | None = getattr(samples, name)
         if optional is not None:
             arrays[name] = optional
     arrays |= {_PREFIX + name: reading for name, reading in samples.inputs.items()}

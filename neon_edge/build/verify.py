@@ -12,8 +12,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from neon_edge.build.placed import scratch
-from neon_edge.build.samples import Samples, camera_frames, read_samples
+from neon_edge.build.samples import Samples, Seen, camera_frames, read_samples
 from neon_edge.build.turns import NotYet, Turns
+from neon_edge.build.verify_features import features_gates, lost
 from neon_edge.build.verify_heads import WHOLE, Compared, compared
 from neon_edge.build.verify_units import columns_of, gate, worst_moments, worst_noise
 from neon_edge.engine.contract import Engine
@@ -62,10 +63,11 @@ def measured(
     samples = read_samples(bundle / limits.samples, limits.samples_sha256)
     if manifest.backbone.quantised:
         samples = samples.half(tuning)
-    pooled = plan_pooled(plans, manifest, samples, threads)
-    heads = compared(plans, manifest, samples, pooled)
+    seen = plan_features(plans, manifest, samples, threads)
+    pooled, heads = seen.pooled, compared(plans, manifest, samples, seen)
     rows = error_rows(heads.whole, heads.wanted, manifest.heads) if heads.moves else []
-    gates = [*_pooled_gates(pooled, samples, limits), *heads.gates, *_joint_gates(rows, limits)]
+    features = features_gates(seen, samples, limits)
+    gates = [*features, *heads.gates, *_joint_gates(rows, limits)]
     if heads.noise is not None:
         rows.append(_spread(NOISE, heads.noise, "half ranges"))
     away = lost(pooled, samples.pooled)
@@ -148,27 +150,10 @@ def _column_row(name: str, unit: str, errors: Float32) -> ErrorRow:
     return replace(row, step_max=steps.max)
 
 
-def lost(found: Float32, wanted: Float32) -> Float32:
-    """1 - cosine of every row of (samples, width); 1 where there is no number."""
-    sizes = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = (found.astype(np.float64) * wanted).sum(axis=1) / sizes
-    return (1 - np.where(np.isfinite(cosines), cosines, 0)).astype(np.float32)
-
-
 def _spread(name: str, errors: Float32, unit: str) -> ErrorRow:
     flat = np.where(np.isfinite(errors), errors, np.inf).reshape(-1)
     p50, p99 = (float(np.quantile(flat, q, method="higher")) for q in (0.5, 0.99))
     return ErrorRow(name, p50, p99, float(flat.max()), unit)
-
-
-def _pooled_gates(pooled: Float32, samples: Samples, limits: Verification) -> list[Gate]:
-    names = samples.names
-    if limits.cosine > 0:
-        away = lost(pooled, samples.pooled)
-        return [gate("pooled features", away, 1 - limits.cosine, "1 - cosine", names)]
-    relative = np.abs(pooled - samples.pooled).max(axis=1) / np.abs(samples.pooled).max()
-    return [gate("pooled features", relative, limits.pooled_relative, "relative", names)]
 
 
 def require(gates: list[Gate]) -> None:
@@ -182,8 +167,8 @@ def require(gates: list[Gate]) -> None:
             )
 
 
-def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int) -> Float32:
-    """What the plans in `plans` make of every sample, (samples, width). One part open at a time."""
+def plan_features(plans: Path, manifest: Manifest, samples: Samples, threads: int) -> Seen:
+    """What the plans in `plans` make of every sample. One part open at a time."""
 
     def opened(part: Part) -> Engine:
         return open_engine(plans, part, manifest.machine, threads)
@@ -191,15 +176,15 @@ def plan_pooled(plans: Path, manifest: Manifest, samples: Samples, threads: int)
     with scratch(plans) as kept:
         turns = Turns(manifest.backbone.parts, opened, kept)
         backbone = open_features(manifest.backbone, plans, turns.engines)
-        pooled = np.full_like(samples.pooled, np.nan)
+        pooled, tokens = np.full_like(samples.pooled, np.nan), dict[int, Float32]()
         try:
             for _ in turns.engines:
-                if not _round(backbone, manifest.backbone.audio, samples, pooled):
+                if not _round(backbone, manifest.backbone.audio, samples, pooled, tokens):
                     break
                 turns.next()
         finally:
             turns.next()
-    return pooled
+    return Seen(pooled, [tokens[at] for at in sorted(tokens)] or None)
 
 
 def _round(
@@ -207,6 +192,7 @@ def _round(
     audio: AudioGeometry | None,
     samples: Samples,
     pooled: Float32,
+    tokens: dict[int, Float32],
 ) -> bool:
     """Every sample as far as it comes; whether any needs a part whose turn has not come.
 
@@ -226,4 +212,6 @@ def _round(
             waiting = True
             continue
         pooled[index] = backbone.pooled
+        if backbone.tokens is not None:
+            tokens[index] = backbone.tokens.copy()
     return waiting

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neon_edge.build.samples import Samples
+from neon_edge.build.samples import Samples, Seen
 from neon_edge.build.verify_diffusion import undenoised
 from neon_edge.build.verify_guided import guided_gates
 from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
@@ -40,19 +40,19 @@ class Compared(NamedTuple):
     """Whether the features move what `whole` is: a lone dit without its denoising stands still."""
 
 
-def compared(plans: Path, manifest: Manifest, samples: Samples, pooled: Float32) -> Compared:
-    """Run the heads' plans on every sample twice: with its own features, and with `pooled`."""
+def compared(plans: Path, manifest: Manifest, samples: Samples, seen: Seen) -> Compared:
+    """Run the heads' plans on every sample twice: with its own features, and with `seen`."""
     heads = open_heads_engine(plans, manifest.heads, manifest.machine)
     try:
         if isinstance(heads, DenoisingEngine):
-            found = _diffused(heads, manifest.heads, samples, pooled, manifest.verification)
+            found = _diffused(heads, manifest.heads, samples, seen, manifest.verification)
         else:
-            found = _made(heads, manifest.heads, samples, pooled, manifest.verification)
+            found = _made(heads, manifest.heads, samples, seen, manifest.verification)
     finally:
         heads.close()
 
     def play(engine: Engine) -> Float32:
-        return _chunks(engine, samples, samples.pooled)
+        return _chunks(engine, samples, samples.seen)
 
     guided = guided_gates(plans, manifest, play, samples.chunk)
     return found._replace(gates=found.gates + guided)
@@ -62,10 +62,10 @@ def _made(
     heads: Engine,
     stated: HeadsManifest,
     samples: Samples,
-    pooled: Float32,
+    seen: Seen,
     limits: Verification,
 ) -> Compared:
-    alone, whole = (_chunks(heads, samples, seen) for seen in (samples.pooled, pooled))
+    alone, whole = (_chunks(heads, samples, each) for each in (samples.seen, seen))
     wanted, gates = samples.chunk, []
     if isinstance(heads, SpellingEngine):
         gates = [chunks_gate(wanted)]
@@ -80,10 +80,10 @@ def _diffused(
     heads: DenoisingEngine,
     stated: HeadsManifest,
     samples: Samples,
-    pooled: Float32,
+    seen: Seen,
     limits: Verification,
 ) -> Compared:
-    alone, whole = (undenoised(heads, samples, seen) for seen in (samples.pooled, pooled))
+    alone, whole = (undenoised(heads, samples, each.pooled) for each in (samples.seen, seen))
     wanted, predicted = (_of_diffusion(a) for a in (samples.undenoised, samples.predicted))
     moves = stated.head_type != "dit"
     gates = [
@@ -96,11 +96,11 @@ def _diffused(
     return Compared(whole.chunk, wanted, gates, np.abs(whole.predicted - predicted), moves)
 
 
-def _chunks(heads: Engine, samples: Samples, pooled: Float32) -> Float32:
+def _chunks(heads: Engine, samples: Samples, seen: Seen) -> Float32:
     chunks = np.empty_like(samples.chunk)
-    poses = len(samples.chunk) // len(pooled)
+    poses = len(samples.chunk) // len(seen.pooled)
     for row in range(len(chunks)):
-        np.copyto(heads.inputs["pooled"][0], pooled[row // poses])
+        seen.put(row // poses, heads)
         for name, values in samples.inputs.items():
             np.copyto(heads.inputs[name], values[row].reshape(heads.inputs[name].shape))
         heads.start()

@@ -19,7 +19,8 @@ def describe(manifest: Manifest) -> list[str]:
     lines = [
         f"backbone   {backbone.model_id} ({backbone.recipe}), weights {backbone.weights}, "
         f"licence {backbone.licence}",
-        f"features   {backbone.pooled_width} wide, {backbone.tokens} tokens, {backbone.tap}, "
+        f"features   {backbone.pooled_width} wide, {backbone.tokens} tokens"
+        f"{' (given out too)' if backbone.shown else ''}, {backbone.tap}, "
         f"hash {backbone.model_hash}",
         f"precision  {backbone.precision}, Linears {backbone.quantised or 'the same'}",
         f"heads      {heads.head_type} {heads.control_mode}, {len(heads.joint_names)} joints"

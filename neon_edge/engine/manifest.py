@@ -7,14 +7,17 @@ plans compiled from a bundle on the machine that runs them, and the same manifes
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct, field, structs
 
+from neon_edge.engine.attended import TOKENS
 from neon_edge.engine.fast import FastManifest
 from neon_edge.engine.geometry import AudioGeometry, ImageGeometry
+from neon_edge.engine.prompt import Prompt
 from neon_edge.engine.streams import Streams
 from neon_edge.engine.verification import Candidate, ErrorRow, Gate, Judged, Verification
 from neon_edge.errors import ConfigWrong
@@ -87,36 +90,6 @@ class WeightsSource(Struct, frozen=True, forbid_unknown_fields=True):
     """Of the files that hold its tensors."""
 
 
-class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
-    """The chat template around pictures and instruction, as token ids."""
-
-    before: list[int]
-    """Ids ahead of the first picture."""
-    between: list[int]
-    """Ids between the last picture and the instruction."""
-    after: list[int]
-    """Ids behind the instruction."""
-    text_tokens: int
-    """Room for all text ids; a shorter instruction is padded at the end and weighs nothing."""
-    pad_id: int
-    tokenizer: str
-    """A tokenizers JSON file beside the manifest."""
-    embeddings: str
-    """The embedding table (vocabulary, width), .npy, memory-mapped beside the manifest."""
-    separator: list[int] = field(default_factory=list)
-    """Ids between two pictures of a pass."""
-    heard: list[int] = field(default_factory=list)
-    """Ids between the sound, which stands behind `between`, and the instruction."""
-    folded: int = 0
-    """Leading ids of `before` that are constants in the graphs: the host feeds no rows of them."""
-    gaps: list[list[int]] = field(default_factory=list)
-    """Ids between one step of a video and the next, in their order, in place of `separator`."""
-
-    def between_steps(self, count: int) -> list[list[int]]:
-        """Ids between `count` pictures, or pairs of a video's frames, in their order."""
-        return self.gaps or [self.separator] * (count - 1)
-
-
 class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """The backbone's pooled-feature path."""
 
@@ -155,6 +128,14 @@ class BackboneManifest(Struct, frozen=True, forbid_unknown_fields=True):
     def random(self) -> bool:
         """True if no training ever touched these weights."""
         return self.weights.startswith("random:")
+
+    @property
+    def shown(self) -> int:
+        """Rows of the token sequence that goes out beside the pooled features, of their width.
+
+        0 where the recipe asks for none.
+        """
+        return _rows(spec for part in self.parts for spec in part.outputs)
 
     @property
     def reads(self) -> bool:
@@ -202,6 +183,11 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """Only with `fast` heads."""
 
     @property
+    def attended(self) -> int:
+        """Rows of the backbone's token sequence that these heads attend to; 0 for none."""
+        return _rows(spec for part in self.slow_parts for spec in part.inputs)
+
+    @property
     def parts(self) -> list[Part]:
         """All parts, in the order in which they run; the guided ones behind."""
         last = [] if self.step_part is None else [self.step_part]
@@ -222,6 +208,10 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
             step_part=parts[tick + 1] if self.step_part is not None else None,
             guided_parts=parts[len(parts) - len(self.guided_parts) :],
         )
+
+
+def _rows(specs: Iterable[TensorSpec]) -> int:
+    return next((spec.shape[1] for spec in specs if spec.name == TOKENS), 0)
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,6 +24,14 @@ class StagedEngine:
         shown.update({name: a for name, a in fast.inputs.items() if name not in inner})
         self.inputs: Tensors = shown
         self.outputs: Tensors = fast.outputs
+
+    def told(self, name: str) -> Callable[[], None]:
+        """Call what this gives whenever `name`, which is large, was written.
+
+        Its slow engine no longer compares its inputs with those of its last run.
+        """
+        stage = next(stage for stage in self._stages if name in stage.engine.inputs)
+        return stage.wait_to_be_told()
 
     def start(self) -> None:
         """Run to their end the slow engines that must run, then start `fast`."""
@@ -51,6 +59,14 @@ class _Stage:
             (output, fast.inputs[name]) for name, output in engine.outputs.items()
         ]
         self._seen = [(array, np.zeros_like(array)) for array in engine.inputs.values()]
+        self._valid = False
+
+    def wait_to_be_told(self) -> Callable[[], None]:
+        """Compare nothing from now on; what this gives says that there is something new."""
+        self._seen = []
+        return self._renew
+
+    def _renew(self) -> None:
         self._valid = False
 
     def refresh(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neon_edge.engine.attended import TOKENS
 from neon_edge.engine.contract import Array, Engine
 from neon_edge.engine.manifest import BackboneManifest
 from neon_edge.errors import ConfigWrong, PlanUnfit
@@ -67,6 +68,9 @@ class Backbone:
                 "build the plans again",
             )
         self.instruction_id = 0
+        shown = engines[-1].outputs.get(TOKENS)
+        self._shown: Float32 | None = None if shown is None else shown[0]
+        self._count = 0
         self._remembers = self.apart is not None and remember
         self._changed = True
 
@@ -90,6 +94,8 @@ class Backbone:
         self._changed = True
         np.copyto(self._hosted["text_embeds"], text_embeds)
         np.copyto(self._hosted["pool_weights"], pool_weights)
+        # Padding, which weighs nothing, stands behind all else.
+        self._count = int(np.count_nonzero(pool_weights))
         self.instruction_id = instruction_id(text)
         return self.instruction_id
 
@@ -110,6 +116,14 @@ class Backbone:
             self._changed |= self.apart.see(frames)
             return
         self._preprocessor.fill_pass([frame.image for frame in frames], self._hosted["patches"])
+
+    @property
+    def tokens(self) -> Float32 | None:
+        """(count, width) that `pooled` is the mean of, padding left away; overwritten as it is.
+
+        None where the recipe does not ask for them.
+        """
+        return None if self._shown is None else self._shown[: self._count]
 
     @property
     def listens(self) -> bool:

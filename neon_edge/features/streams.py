@@ -79,6 +79,8 @@ class StreamedBackbone:
                 f"{self.pooled.size} against {manifest.pooled_width}",
                 "build the plans again",
             )
+        self.tokens: Float32 | None = None
+        """This family gives out none."""
         self.instruction_id = 0
         self.missing: frozenset[str] = frozenset()
         """Senses that are zeros in the features of the last pass."""

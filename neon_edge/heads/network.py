@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from neon_edge.engine.attended import open_feed
 from neon_edge.engine.contract import Array, Engine
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.errors import ConfigWrong, PlanUnfit
@@ -53,6 +54,7 @@ class HeadNetwork:
         self.columns = len(manifest.joint_names) + (BASE if manifest.base_velocity else 0)
         self._check_shapes(manifest)
         self._pooled = engine.inputs["pooled"]
+        self._tokens = open_feed(engine)
         self._joints = engine.inputs.get("joints")
         self.chunk: Float32 = engine.outputs["chunk"][0]
         """(steps, columns), rad and SI velocities, overwritten by every run."""
@@ -128,6 +130,10 @@ class HeadNetwork:
         """Hand the engine its inputs, for who runs it piece by piece."""
         if features.sequence != self._sequence:
             self._pooled[0] = features.pooled
+            if self._tokens is not None:
+                # A backbone without any was refused when the plans were admitted.
+                assert features.tokens is not None
+                self._tokens.put(features.tokens)
             self._sequence = features.sequence
             if self._noise is not None and not (self._keep_noise and self._noise.any()):
                 self._chance.standard_normal(dtype=np.float32, out=self._noise)

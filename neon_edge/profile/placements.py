@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Struct
 
 from neon_edge.clock import Clock, MonotonicClock
+from neon_edge.engine.attended import TOKEN_MASK, TOKENS, open_feed
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.manifest import EngineKind, Manifest, read_manifest
 from neon_edge.engine.plan import check_fits, open_heads_engine, this_machine
@@ -98,7 +99,12 @@ class Trial:
         self._inputs = {
             name: [random.standard_normal(buffer.shape).astype(buffer.dtype) for _ in range(2)]
             for name, buffer in self._engine.inputs.items()
+            if name not in (TOKENS, TOKEN_MASK)
         }
+        self._feed = open_feed(self._engine)
+        if self._feed is not None:
+            shape = (2, *self._engine.inputs[TOKENS].shape[1:])
+            self._tokens = random.standard_normal(shape, np.float32)
         self._result = np.empty_like(self._engine.outputs["chunk"])
         self._turn = 0
         for _ in range(WARM_UP_RUNS):
@@ -110,6 +116,8 @@ class Trial:
         for name, values in self._inputs.items():
             if new or name != "pooled":
                 np.copyto(self._engine.inputs[name], values[self._turn % 2])
+        if new and self._feed is not None:
+            self._feed.put(self._tokens[self._turn % 2])
         self._engine.start()
         self._engine.wait()
         np.copyto(self._result, self._engine.outputs["chunk"])

@@ -110,7 +110,11 @@ class Passes:
                 # Ahead of publishing: what a recorded robot acts on is recorded, whoever dies.
                 self._pooled.add(_features(backbone, captured_ns, inferred_ns, slot))
             sequence = slot.publish(
-                backbone.pooled, captured_ns, inferred_ns, backbone.instruction_id
+                backbone.pooled,
+                captured_ns,
+                inferred_ns,
+                backbone.instruction_id,
+                backbone.tokens,
             )
         self._ring.add(
             sequence=sequence,
@@ -135,6 +139,7 @@ def _features(
         slot.next_sequence,
         slot.model_hash,
         backbone.instruction_id,
+        backbone.tokens,
     )
 
 
@@ -160,7 +165,7 @@ def run(spec: RunSpec, stop: Stop) -> None:
         ring = opened.enter_context(PassRing.open_writer(spec.passes))
         pooled = None
         if spec.record:
-            pooled = opened.enter_context(PooledRing(spec.pooled, backbone.pooled.size))
+            pooled = opened.enter_context(PooledRing(spec.pooled, slot.width, slot.rows))
         listener = Listener(spec.instruction_wanted, spec.instruction_in_use, backbone.instruct)
         listener.start(spec.robot.instruction)
         audio = manifest.backbone.audio

@@ -17,7 +17,7 @@ from neon_edge.config import RobotConfig
 from neon_edge.config.heads import BASE, HeadsChoice
 from neon_edge.config.sensors import FixedSensor, Sensor
 from neon_edge.engine.contract import Engine
-from neon_edge.engine.manifest import HeadsManifest, Machine, Manifest
+from neon_edge.engine.manifest import BackboneManifest, HeadsManifest, Machine, Manifest
 from neon_edge.engine.plan import open_heads_engine
 from neon_edge.errors import PlanUnfit
 from neon_edge.heads.network import HeadNetwork
@@ -25,7 +25,7 @@ from neon_edge.heads.order import Indices
 from neon_edge.heads.several import Head, SeveralHeads, driven_by, refuse_overlaps
 from neon_edge.heads.strategy import STEPPED, open_strategy
 from neon_edge.runtime.diffusion import refuse_diffusion
-from neon_edge.runtime.plans import admit, find_plans
+from neon_edge.runtime.plans import admit, find_plans, refuse_tokens
 from neon_edge.types import Float32
 
 WARM_UP_RUNS = 50
@@ -63,20 +63,24 @@ def admit_heads(robot: RobotConfig, directory: Path, manifest: Manifest) -> list
             continue
         place = find_plans(choice.plans)
         own = admit(place, robot)
-        refuse_backbone_of(choice.name, own.heads, manifest.backbone.model_hash)
+        refuse_backbone_of(choice.name, own.heads, manifest.backbone)
         found.append(head_plan(choice, place, own))
     refuse_overlaps({plan.name: drives(plan, robot) for plan in found}, robot.joint_names)
     return found
 
 
-def refuse_backbone_of(name: str, heads: HeadsManifest, model_hash: str) -> None:
-    """Raise `PlanUnfit`, with both hashes, for heads of another backbone."""
-    if heads.backbone_hash != model_hash:
+def refuse_backbone_of(name: str, heads: HeadsManifest, backbone: BackboneManifest) -> None:
+    """Raise `PlanUnfit`, with both sides, for heads of another backbone, or of more than it shows.
+
+    As `admit` does within one directory.
+    """
+    if heads.backbone_hash != backbone.model_hash:
         raise PlanUnfit(
             f"head {name!r} belongs to another backbone than the one that runs",
-            f"it was built for {heads.backbone_hash}, running is {model_hash}",
+            f"it was built for {heads.backbone_hash}, running is {backbone.model_hash}",
             "build it with the recipe and the weights of the robot's engines",
         )
+    refuse_tokens(f"head {name!r} attends", heads, backbone)
 
 
 def drives(plan: HeadPlan, robot: RobotConfig) -> tuple[Indices, bool]:
@@ -155,9 +159,9 @@ def open_heads(manifest: Manifest, directory: Path, robot: RobotConfig) -> Sever
     return open_headset([head_plan(robot.head_choices[0], directory, manifest)], robot)
 
 
-def refuse_swap(old: HeadPlan, new: HeadPlan, model_hash: str) -> None:
+def refuse_swap(old: HeadPlan, new: HeadPlan, backbone: BackboneManifest) -> None:
     """Raise `PlanUnfit`, with both sides, unless `new` can stand where `old` stands."""
-    refuse_backbone_of(new.name, new.heads, model_hash)
+    refuse_backbone_of(new.name, new.heads, backbone)
     before, after = old.heads, new.heads
     if before.joint_names != after.joint_names:
         at, names = _first_apart(before.joint_names, after.joint_names)

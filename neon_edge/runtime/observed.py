@@ -23,6 +23,8 @@ MOST_BYTES = 16 << 20
 """Rows of a robot whose sensors say much are fewer."""
 LEAST_CAPACITY = 64
 POOLED_CAPACITY = 64
+POOLED_BYTES = 32 << 20
+"""What as many may take; of features with tokens fewer fit, but never less than a quarter."""
 
 
 class Kind(IntEnum):
@@ -93,8 +95,9 @@ def observed_fields(joints: int, sensors: Sequence[int] = ()) -> Fields:
     )
 
 
-def pooled_fields(width: int) -> Fields:
-    """The fields of one backbone pass's features."""
+def pooled_fields(width: int, rows: int = 0) -> Fields:
+    """The fields of one backbone pass's features, up to `rows` tokens of that width among them."""
+    tokens = (("count", "i8"), ("tokens", f"f4*{rows * width}")) if rows else ()
     return (
         ("sequence", "i8"),
         ("captured_ns", "i8"),
@@ -102,7 +105,14 @@ def pooled_fields(width: int) -> Fields:
         ("instruction_id", "u8"),
         ("model_hash", "u8"),
         ("pooled", f"f4*{width}"),
+        *tokens,
     )
+
+
+def pooled_capacity(fields: Fields) -> int:
+    """How many of them a ring holds."""
+    fit = POOLED_BYTES // row_dtype(fields).itemsize
+    return max(POOLED_CAPACITY // 4, min(POOLED_CAPACITY, fit))
 
 
 class Observer:
@@ -189,11 +199,12 @@ class Observer:
 
 
 class PooledRing(ArrayRing):
-    """The backbone process's end of the ring of pooled features."""
+    """The backbone process's end of the ring of pooled features, and of their tokens."""
 
-    def __init__(self, path: Path, width: int) -> None:
-        super().__init__(path, pooled_fields(width))
-        self._at = {name: self.field(name) for name, _ in pooled_fields(width)}
+    def __init__(self, path: Path, width: int, rows: int = 0) -> None:
+        fields = pooled_fields(width, rows)
+        super().__init__(path, fields)
+        self._at = {name: self.field(name) for name, _ in fields}
 
     def add(self, features: Features) -> None:
         """Keep one pass's features, before they can be acted on."""
@@ -202,4 +213,10 @@ class PooledRing(ArrayRing):
         at["published_ns"][0] = features.published_ns
         at["instruction_id"][0], at["model_hash"][0] = features.instruction_id, features.model_hash
         np.copyto(at["pooled"], features.pooled)
+        if features.tokens is not None:
+            flat = features.tokens.reshape(-1)
+            at["count"][0] = len(features.tokens)
+            at["tokens"][: flat.size] = flat
+            # Of a longer instruction before.
+            at["tokens"][flat.size :] = 0
         self.commit()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neon_edge.config import RobotConfig
 from neon_edge.engine.held import hold
-from neon_edge.engine.manifest import Manifest, read_manifest
+from neon_edge.engine.manifest import BackboneManifest, HeadsManifest, Manifest, read_manifest
 from neon_edge.engine.plan import check_fits, this_machine
 from neon_edge.errors import ConfigWrong, PlanUnfit
 
@@ -39,6 +39,16 @@ def find_plans(engines: str) -> Path:
     )
 
 
+def refuse_tokens(who: str, heads: HeadsManifest, backbone: BackboneManifest) -> None:
+    """Raise `PlanUnfit` for heads that attend to tokens which `backbone` does not give out."""
+    if heads.attended not in (0, backbone.shown):
+        raise PlanUnfit(
+            f"{who} to the backbone's tokens, and the one that runs gives out none",
+            f"{heads.attended} rows wanted, {backbone.shown} given (recipe {backbone.recipe!r})",
+            "build the robot's engines from a recipe with cut.tokens = true",
+        )
+
+
 def admit(directory: Path, robot: RobotConfig) -> Manifest:
     """Read the manifest and refuse what must not reach this robot's motors. Raises `PlanUnfit`.
 
@@ -67,6 +77,7 @@ def admit(directory: Path, robot: RobotConfig) -> Manifest:
             f"backbone {manifest.backbone.model_hash}, heads {manifest.heads.backbone_hash}",
             "build backbone and heads together",
         )
+    refuse_tokens("these heads attend", manifest.heads, manifest.backbone)
     if not robot.simulated and (manifest.backbone.random or manifest.heads.random):
         raise PlanUnfit(
             "these plans come from random weights, and this robot is real",

@@ -88,7 +88,7 @@ def _read(recorded: Recorded, about: Mapping[str, str]) -> RecordedRun:
         heads = [head_plan(robot.head_choices[0], Path(about["plans"]), manifest)]
     wanted = {
         ROWS: robot_fields(robot),
-        POOLED: pooled_fields(manifest.backbone.pooled_width),
+        POOLED: pooled_fields(manifest.backbone.pooled_width, manifest.backbone.shown),
     }
     dtypes = {topic: _dtype(recorded, topic, fields) for topic, fields in wanted.items()}
     return RecordedRun(robot, manifest, heads, _orders(recorded), dtypes)

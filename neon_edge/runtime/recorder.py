@@ -24,19 +24,19 @@ from neon_edge.runtime import messages
 from neon_edge.runtime.board import board
 from neon_edge.runtime.events import Event
 from neon_edge.runtime.frames import from_frames
-from neon_edge.runtime.observed import POOLED_CAPACITY, capacity, pooled_fields, robot_fields
+from neon_edge.runtime.observed import capacity, pooled_capacity, pooled_fields, robot_fields
 from neon_edge.runtime.spec import RunSpec
 from neon_edge.telemetry.frames import ROWS as FRAME_ROWS
 from neon_edge.telemetry.frames import create_frames
-from neon_edge.telemetry.mapped import Rows, create_ring, row_dtype
+from neon_edge.telemetry.mapped import Rows, create_ring
 from neon_edge.telemetry.parts import PartedFile
 from neon_edge.telemetry.reader import RingReader
 from neon_edge.telemetry.recording import Message
 
 QUEUE_ROWS = 8192
 """Rows that may wait for the disk: 80 s of a 50 Hz robot's ticks and observations."""
-QUEUE_BYTES = 64 << 20
-"""Fewer rows of a robot whose sensors say much."""
+QUEUE_BYTES = 128 << 20
+"""Of what may wait: with tokens a pass, with large sensors a tick, may be a megabyte."""
 SYNC_EVERY_NS = 1_000_000_000
 WAIT_S = 0.2
 """For new rows, before the thread looks whether a sync is due."""
@@ -74,6 +74,11 @@ class Batch:
         rows = (self.ticks, self.passes, self.observed, self.pooled, self.frames)
         return sum(len(part) for part in rows) + len(self.events) + len(self.swaps)
 
+    @property
+    def heavy(self) -> int:
+        """Bytes of features and observations."""
+        return int(self.pooled.nbytes + self.observed.nbytes)
+
     def messages(self, robot: RobotConfig) -> Iterator[Message]:
         """All of it: features ahead of the ticks that acted on them."""
         yield from messages.from_swaps(self.swaps)
@@ -95,14 +100,14 @@ class Recorder:
         self._robot, joints = spec.robot, spec.robot.joint_names
         self._clock = clock
         observed = robot_fields(spec.robot)
-        pooled = pooled_fields(manifest.backbone.pooled_width)
-        rows = capacity(observed)
+        pooled = pooled_fields(manifest.backbone.pooled_width, manifest.backbone.shown)
+        rows, held = capacity(observed), pooled_capacity(pooled)
         create_ring(spec.observed, observed, rows)
-        create_ring(spec.pooled, pooled, POOLED_CAPACITY)
+        create_ring(spec.pooled, pooled, held)
         create_frames(spec.frames)
         self._frames = RingReader(spec.frames, 2 * FRAME_ROWS)
         self._observed = RingReader(spec.observed, 2 * rows)
-        self._pooled = RingReader(spec.pooled, 2 * POOLED_CAPACITY)
+        self._pooled = RingReader(spec.pooled, 2 * held)
         self._file = PartedFile(
             path,
             messages.channels(joints, observed, pooled),
@@ -113,10 +118,9 @@ class Recorder:
         self.failure = ""
         """Why nothing is recorded any more."""
         self._dropped = 0
-        self._most = min(QUEUE_ROWS, QUEUE_BYTES // row_dtype(observed).itemsize)
         # Rows given to the thread and rows it has written: each counted by one thread alone.
-        self._given = 0
-        self._written = 0
+        self._given = self._given_bytes = 0
+        self._written = self._written_bytes = 0
         self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
@@ -139,10 +143,13 @@ class Recorder:
         batch = Batch(ticks, passes, observed, pooled, frames, events, swaps)
         if not len(batch):
             return
-        if self._given - self._written + len(batch) > self._most or self.failure:
+        waits = self._given - self._written + len(batch)
+        bytes_wait = self._given_bytes - self._written_bytes + batch.heavy
+        if waits > QUEUE_ROWS or bytes_wait > QUEUE_BYTES or self.failure:
             self._dropped += len(batch)
             return
         self._given += len(batch)
+        self._given_bytes += batch.heavy
         self._queue.put(batch)
 
     def close(self) -> None:
@@ -184,6 +191,7 @@ class Recorder:
             for message in batch.messages(self._robot):
                 self._file.add(message)
             self._written += len(batch)
+            self._written_bytes += batch.heavy
 
 
 def about(spec: RunSpec, manifest: Manifest, clock: Clock) -> dict[str, str]:

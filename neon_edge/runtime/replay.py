@@ -85,6 +85,8 @@ class _Rerun:
         self._dtypes = run.dtypes
         self._safety: SafetyFilter | None = None
         self._features: dict[tuple[int, int], Features] = {}
+        self._rows = run.manifest.backbone.shown
+        self._kept = 0
         self._next_row = 0
         self._ticks = self._processes = self._differing = 0
         self._number = -1
@@ -129,6 +131,9 @@ class _Rerun:
                 raise another_version(self._recorded, f"it has rows of kind {kind}")
 
     def _keep(self, row: np.void) -> None:
+        tokens = None
+        if self._rows:
+            tokens = row["tokens"].reshape(self._rows, -1)[: row["count"]].copy()
         features = Features(
             row["pooled"].copy(),
             int(row["captured_ns"]),
@@ -136,7 +141,9 @@ class _Rerun:
             int(row["sequence"]),
             int(row["model_hash"]),
             int(row["instruction_id"]),
+            tokens,
         )
+        self._kept += 1
         # By both: a backbone killed before it published leaves its number to the next one.
         self._features[features.sequence, features.captured_ns] = features
 
@@ -165,6 +172,9 @@ class _Rerun:
         if sequence and features is None:
             self._differ(number, f"features {sequence}, which this tick used, were not recorded")
             return
+        # No tick goes back to older ones, and with tokens all of a run's would fill the memory.
+        for key in [key for key in self._features if key[0] < sequence]:
+            del self._features[key]
         joints = JointState(
             row["position"].copy(),
             row["velocity"].copy(),
@@ -234,7 +244,7 @@ class _Rerun:
             recording=str(self._recorded.path),
             robot=self._robot.name,
             ticks=self._ticks,
-            features=len(self._features),
+            features=self._kept,
             processes=self._processes,
             differing=self._differing,
             first=self._first,

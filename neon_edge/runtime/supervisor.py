@@ -68,7 +68,7 @@ class Supervisor:
         self._recording_lost = False
         self._crashed = was_unfinished()
         create_stop_flag(spec.stop_flag, self._crashed or spec.robot.start == "disarmed")
-        create_slot(spec.slot, manifest.backbone.pooled_width)
+        create_slot(spec.slot, manifest.backbone.pooled_width, manifest.backbone.shown)
         TickRing.create(spec.ticks)
         PassRing.create(spec.passes)
         # Kept for the newest look only: whatever counts is in the tally.

@@ -162,7 +162,7 @@ class Swapping:
         place = names.index(wish.head or names[0])
         old, directory = self._spec.heads[place], Path(wish.plans)
         new = head_plan(old.choice, directory, admit(directory, self._spec.robot))
-        refuse_swap(old, new, self._manifest.backbone.model_hash)
+        refuse_swap(old, new, self._manifest.backbone)
         self._number += 1
         return SwapOrder(self._number, place, new, wish.ramp_s)
 

@@ -15,7 +15,6 @@ from neon_edge.engine.contract import Engine, infer
 from neon_edge.engine.denoise import DenoisingEngine, denoise
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
-from neon_edge.errors import ConfigWrong
 from tests.checkpoint.test_parity_samplers import ALL, SMALL
 from tests.checkpoint.upstream import POOLED, save_upstream, upstream_model
 
@@ -73,29 +72,6 @@ def test_a_relative_head(tmp_path: Path, head: str) -> None:
     model.save_pretrained(str(tmp_path))
     checkpoint, _, engine = built(tmp_path)
     assert error(checkpoint, engine) <= TOLERANCE
-
-
-def test_tokens_reach_the_plan(tmp_path: Path) -> None:
-    save_upstream(tmp_path, flow_use_cross_attention=True, flow_cross_attention_dim=96, **NOT_A_DIT)
-    checkpoint, heads, engine = built(tmp_path, tokens=11)
-    assert [part.name for part in heads.slow_parts] == ["heads_pooled", "heads_tokens"]
-    random = np.random.default_rng(0)
-    for seen in sample_inputs(checkpoint, SAMPLES, seed=1):
-        tokens = random.standard_normal((1, 11, 96), dtype=np.float32)
-        tensors = {name: torch.from_numpy(value) for name, value in seen.items()}
-        with torch.inference_mode():
-            expected = checkpoint.module(**tensors, tokens=torch.from_numpy(tokens)).numpy()
-            without = checkpoint.module(**tensors).numpy()
-        shaped = {**seen, "noise": seen["noise"][0], "tokens": tokens}
-        found = infer(engine, shaped)["chunk"]
-        assert np.abs(found - expected).max() <= TOLERANCE
-        assert np.abs(found - without).max() > 1e-2
-
-
-def test_tokens_for_heads_that_cannot_use_them(tmp_path: Path) -> None:
-    save_upstream(tmp_path, **NOT_A_DIT)
-    with pytest.raises(ConfigWrong, match="tokens"):
-        export_heads(load_checkpoint(tmp_path), tmp_path, "0" * 16, tokens=4)
 
 
 @pytest.mark.parametrize("head", ["dit", "ensemble"])

@@ -32,7 +32,7 @@ WORDS = ["pick up the cup", "pick up the cup", "wave"]
 
 
 def plans_of(recipe: Recipe, directory: Path) -> Any:
-    """What `plan_pooled` reads of a manifest, its plans beside the graphs."""
+    """What `plan_features` reads of a manifest, its plans beside the graphs."""
     backbone = export_backbone(recipe, None, directory)
     parts = [compile_part(directory, part, directory, "onnxruntime") for part in backbone.parts]
     return stated(msgspec.structs.replace(backbone, parts=parts))
@@ -110,7 +110,7 @@ def test_turns_change_no_bit(
 
     monkeypatch.setattr(verify, "open_engine", watched)
     before = sorted(tmp_path.iterdir())
-    ours = verify.plan_pooled(tmp_path, manifest, samples, 1)
+    ours = verify.plan_features(tmp_path, manifest, samples, 1).pooled
     assert sorted(opened) == sorted(part.name for part in manifest.backbone.parts)
     assert not now
     assert sorted(tmp_path.iterdir()) == before
@@ -126,7 +126,7 @@ def test_a_part_that_cannot_be_opened_is_told_and_leaves_nothing(
         (tmp_path / name).symlink_to(tiny.directory / name)
     manifest = stated(tiny.manifest)
     with pytest.raises(PlanUnfit, match="has no plan"):
-        verify.plan_pooled(tmp_path, manifest, samples_of(tiny.manifest, pictures), 1)
+        verify.plan_features(tmp_path, manifest, samples_of(tiny.manifest, pictures), 1)
     assert not (tmp_path / "scratch").exists()
 
 
@@ -136,7 +136,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 import msgspec
-from neon_edge.build.verify import plan_pooled
+from neon_edge.build.verify import plan_features
 from neon_edge.engine.manifest import BackboneManifest
 from tests.build.test_turns import WIDE, samples_of, stated
 import numpy as np
@@ -144,7 +144,7 @@ place = Path(sys.argv[1])
 backbone = msgspec.json.decode((place / "backbone.json").read_bytes(), type=BackboneManifest)
 samples = samples_of(backbone, [np.full((224, 224, 3), 40 * k, np.uint8) for k in range(3)])
 Path("/proc/self/clear_refs").write_text("5")
-pooled = plan_pooled(place, stated(backbone), samples, 1)
+pooled = plan_features(place, stated(backbone), samples, 1).pooled
 status = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 print(json.dumps({"mb": peak / 1e3, "finite": bool(np.isfinite(pooled).all())}))

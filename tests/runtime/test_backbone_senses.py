@@ -31,6 +31,7 @@ class Seeing:
     seen_ns = 7
     due = True
     missing: frozenset[str] = frozenset()
+    tokens = None
 
     def __init__(self) -> None:
         self.pooled = np.ones(WIDTH, np.float32)

@@ -24,10 +24,12 @@ from neon_edge.runtime.spec import RunSpec, read_spec, replaced, write_spec
 from neon_edge.runtime.swap_in import SwapIn
 from neon_edge.runtime.swapping import SwapNote, SwapOrder
 from neon_edge.types import Features, Float32, JointState, Setpoint
+from tests.engine.machines import manifest_of
 from tests.heads.test_several import LEGS, NAMES, head, manifest, state
 
 ROBOT = load_robot("sim")
 RUNNING = "0" * 16
+BACKBONE = msgspec.structs.replace(manifest_of().backbone, model_hash=RUNNING, recipe="small")
 PATIENCE_S = 30
 
 
@@ -37,7 +39,7 @@ def plan(name: str = "legs", **changes: Any) -> HeadPlan:
 
 
 def test_the_same_shape_fits() -> None:
-    refuse_swap(plan(), plan(checkpoint="another", head_type="flow"), RUNNING)
+    refuse_swap(plan(), plan(checkpoint="another", head_type="flow"), BACKBONE)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,22 @@ def test_the_same_shape_fits() -> None:
 )
 def test_what_differs_is_refused_with_both_sides(changes: dict[str, Any], facts: str) -> None:
     with pytest.raises(PlanUnfit) as caught:
-        refuse_swap(plan(), plan(**changes), RUNNING)
+        refuse_swap(plan(), plan(**changes), BACKBONE)
     assert caught.value.facts == facts
+
+
+def test_a_head_that_attends_needs_a_backbone_that_gives_its_tokens_out() -> None:
+    takes = TensorSpec("tokens", [1, 160, 128])
+    made = Part(name="decoder", onnx="", onnx_sha256="", inputs=[], outputs=[takes])
+    attends = plan(
+        slow_parts=[Part(name="slow", onnx="", onnx_sha256="", inputs=[takes], outputs=[])]
+    )
+    with pytest.raises(PlanUnfit, match="'legs' attends to the backbone's tokens") as caught:
+        refuse_swap(plan(), attends, BACKBONE)
+    assert caught.value.facts == "160 rows wanted, 0 given (recipe 'small')"
+    shows = msgspec.structs.replace(BACKBONE, parts=[made])
+    refuse_swap(plan(), attends, shows)
+    refuse_swap(attends, plan(), shows)
 
 
 def test_who_drives_what_is_known_before_anything_is_opened() -> None:

@@ -28,7 +28,7 @@ from neon_edge.build.quantise.layers import Quantised
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.skip import Group
 from neon_edge.build.quantise.written import save
-from neon_edge.build.verify import lost
+from neon_edge.build.verify_features import lost
 from neon_edge.engine.manifest import BackboneManifest
 from neon_edge.types import Float32
 

@@ -22,7 +22,8 @@ from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.choose import choose
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.recipe import Quantise
-from neon_edge.build.verify import find_bundle, lost, measured
+from neon_edge.build.verify import find_bundle, measured
+from neon_edge.build.verify_features import lost
 from neon_edge.build.verify_page import PAGE, add_candidates, page, read_layers, worst_of
 from neon_edge.engine.manifest import read_manifest
 from neon_edge.errors import ConfigWrong, GateMissed, PlanUnfit

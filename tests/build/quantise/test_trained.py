@@ -23,7 +23,7 @@ from neon_edge.build.quantise.linears import find_linears, matrix_of
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.round import round_groups
-from neon_edge.build.verify import lost
+from neon_edge.build.verify_features import lost
 from neon_edge.types import Float32
 from tests.build.quantise.smollm import load_smollm, weights_directory
 
