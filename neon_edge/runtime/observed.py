@@ -147,25 +147,14 @@ class Observer:
         np.copyto(at["position"], measured)
         self._ring.commit()
 
-    def tick(
-        self,
-        number: int,
-        setpoint: Setpoint | None,
-        joints: JointState,
-        features: Features | None,
-        health: Health,
-        command: JointCommand,
-        kind: Kind = Kind.TICK,
-    ) -> None:
-        """One tick, after its commands are sent."""
+    def saw(self, joints: JointState, features: Features | None, health: Health) -> None:
+        """What heads and safety decide on. Ahead of the commands: sending may take in answers."""
         at = self._at
-        at["kind"][0], at["number"][0], at["at_ns"][0] = kind, number, command.at_ns
         at["sequence"][0] = 0 if features is None else features.sequence
         at["features_ns"][0] = 0 if features is None else features.captured_ns
         at["faulty_joint"][0], at["bus_missing"][0] = health.faulty_joint, health.bus_missing
         at["tilt_rad"][0], at["stop_pressed"][0] = health.tilt_rad, health.stop_pressed
         at["turn_rad_s"][0], at["imu_ns"][0] = health.turn_rad_s, health.imu_ns
-        at["rung"][0], at["has_setpoint"][0] = command.rung, setpoint is not None
         np.copyto(at["received_ns"], joints.received_ns)
         np.copyto(at["position"], joints.position)
         np.copyto(at["velocity"], joints.velocity)
@@ -175,6 +164,18 @@ class Observer:
         if self._readings is not None:
             np.copyto(at["sensors_ns"], self._readings.heard_ns)
             np.copyto(at["sensor_values"], self._readings.values)
+
+    def tick(
+        self,
+        number: int,
+        setpoint: Setpoint | None,
+        command: JointCommand,
+        kind: Kind = Kind.TICK,
+    ) -> None:
+        """The tick that `saw` began, after its commands are sent."""
+        at = self._at
+        at["kind"][0], at["number"][0], at["at_ns"][0] = kind, number, command.at_ns
+        at["rung"][0], at["has_setpoint"][0] = command.rung, setpoint is not None
         if setpoint is not None:
             np.copyto(at["wanted"], setpoint.position)
             np.copyto(at["wanted_base"], setpoint.base_velocity)

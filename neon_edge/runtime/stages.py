@@ -20,7 +20,7 @@ from neon_edge.telemetry.ring import TickRing
 from neon_edge.transport.heartbeat import Pulse
 from neon_edge.transport.robot import Robot
 from neon_edge.transport.sensors import LiveSensors
-from neon_edge.types import Features, Health, JointCommand, JointState, Setpoint
+from neon_edge.types import Features, JointCommand, JointState, Setpoint
 
 NO_JOINT = 0xFFFF
 """In a tick's row: no joint in particular."""
@@ -50,9 +50,7 @@ class RobotStages:
         self._clock = clock
         self._observer = observer
         self._sensors = sensors
-        self._features: Features | None = None
         self._setpoint: Setpoint | None = None
-        self._seen_health = Health()
         self.stop: Literal["", "hold", "damp"] = ""
         """The stopping motion, once it has begun."""
         self.parking: Parking | None = None
@@ -77,6 +75,7 @@ class RobotStages:
         self._slot_ns = 0
         self._heads_ns = 0
         self._safety_ns = 0
+        self._joints_ns = 0
 
     def read(self) -> JointState:
         """Joint state from the replies that are in, and the newest of live sensors."""
@@ -89,7 +88,7 @@ class RobotStages:
 
     def latest(self) -> Features | None:
         """The newest features."""
-        features = self._features = self._slot.latest()
+        features = self._slot.latest()
         self._slot_ns = self._clock.now_ns()
         return features
 
@@ -107,10 +106,14 @@ class RobotStages:
         self, setpoint: Setpoint | None, joints: JointState, features: Features | None, at_ns: int
     ) -> JointCommand:
         """What may be sent."""
-        health = self._seen_health = self._health.now()
+        health = self._health.now()
         health.stop_pressed |= self.stop == "damp"
         command = self._safety.filter(setpoint, joints, features, health, at_ns)
         self._safety_ns = self._clock.now_ns()
+        # Sending may take in answers: what was decided on is kept ahead of it.
+        self._joints_ns = int(joints.received_ns.min())
+        if self._observer is not None:
+            self._observer.saw(joints, features, health)
         return command
 
     def write(self, command: JointCommand) -> int:
@@ -134,7 +137,7 @@ class RobotStages:
             safety_ns=self._safety_ns - self._heads_ns,
             write_ns=end_ns - self._safety_ns,
             features_ns=command.features_ns,
-            joints_ns=int(joints.received_ns.min()),
+            joints_ns=self._joints_ns,
             rung=command.rung,
             cause=self._safety.cause,
             joint=self._safety.now.joint & NO_JOINT,
@@ -142,15 +145,7 @@ class RobotStages:
             sent=sent,
         )
         if self._observer is not None:
-            self._observer.tick(
-                tick.number,
-                self._setpoint,
-                joints,
-                self._features,
-                self._seen_health,
-                command,
-                self._kind(),
-            )
+            self._observer.tick(tick.number, self._setpoint, command, self._kind())
         if self.frames is not None:
             self.frames.commit()
         order = self.swap(tick.number)

@@ -67,7 +67,8 @@ def main() -> int:
             for number in range(TICKS):
                 values[:, number % n] += 1e-3
                 begun_ns = perf_counter_ns()
-                observer.tick(number, setpoint, state, None, Health(), command)
+                observer.saw(state, None, Health())
+                observer.tick(number, setpoint, command)
                 spent[number] = perf_counter_ns() - begun_ns
         rows = reader.newest(reader.drain())
         channels = messages.channels(joints, observed_fields(n), pooled_fields(128))
