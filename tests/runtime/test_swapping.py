@@ -89,10 +89,10 @@ def test_who_drives_what_is_known_before_anything_is_opened() -> None:
 class Loop:
     """A tick that does nothing but ask heads and let them be swapped."""
 
-    def __init__(self, heads: SeveralHeads, swap: SwapIn, opened: threading.Event) -> None:
+    def __init__(self, heads: SeveralHeads, swap: SwapIn, open_now: threading.Event) -> None:
         self._heads = heads
         self._swap = swap
-        self._opened = opened
+        self._open_now = open_now
         self.ticks: list[int] = []
         self.wanted: list[float] = []
         self.taken = (0, 0)
@@ -119,8 +119,10 @@ class Loop:
         if tick.number == 50:
             self._swap.asked()
         if tick.number == 60:  # what it took to open, in ticks: stated, not left to chance
-            assert self._opened.wait(PATIENCE_S)
-            while self._swap._ready is None:
+            self._open_now.set()
+            for _ in range(PATIENCE_S * 1000):
+                if self._swap._ready is not None:
+                    break
                 wait()
         order = self._swap.look(tick.number)
         if order:
@@ -151,11 +153,11 @@ def test_a_swap_under_way_misses_no_tick_and_ramps(
     heads = SeveralHeads([head("legs", LEGS, 0.0, base=True)], ROBOT)
     closed: list[str] = []
     monkeypatch.setattr(heads.heads[0].network.engine, "close", lambda: closed.append("old"))
-    opened, asked_for = threading.Event(), []
+    open_now, asked_for = threading.Event(), []
 
     def open_head(wanted: HeadPlan, _: object) -> Head:
         asked_for.append(wanted.heads.checkpoint)
-        opened.set()
+        assert open_now.wait(PATIENCE_S)
         return head("legs", LEGS, 1.0, base=True)
 
     monkeypatch.setattr(swap_in, "open_head", open_head)
@@ -163,7 +165,7 @@ def test_a_swap_under_way_misses_no_tick_and_ramps(
     spec.swap_wanted.write_bytes(msgspec.json.encode(order))
     swap = SwapIn(spec, heads, MonotonicClock())
     swap.start()
-    loop = Loop(heads, swap, opened)
+    loop = Loop(heads, swap, open_now)
     control_loop(Ticker(50.0, FakeClock(), 100), loop)  # type: ignore[arg-type]
     assert loop.ticks == list(range(100))
     assert loop.taken == (3, 60)
