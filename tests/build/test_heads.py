@@ -147,3 +147,5 @@ def test_plans_run_as_one_engine(tmp_path: Path) -> None:
     errors = heads_error(checkpoint, lambda seen: infer(engine, seen)["chunk"], SAMPLES, seed=3)
     engine.close()
     assert errors.max() <= 1e-4
+    kinds = [node.op_type for node in onnx.load(str(tmp_path / heads.part.plan)).graph.node]
+    assert kinds.count("SimplifiedLayerNormalization") == 3 and "ReduceMean" not in kinds
