@@ -78,10 +78,11 @@ class FoldedChunking(nn.Module):
         embedded = head.step_embed.weight
         self.register_buffer("steps", embedded @ of_steps.T + second.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(1, inputs) -> (steps, outputs) in [-1, 1]."""
+    def forward(self, features: Tensor, row: Tensor | None = None) -> Tensor:
+        """(1, inputs) -> (steps, outputs) in [-1, 1]; or (1, outputs) of step `row`, int32 (1,)."""
         first, second, third = (norm for norm in self.norms if isinstance(norm, RmsNorm))
-        rows = relu_squared(self.first(features), first) @ self.second.weight.T + self.steps
+        steps = self.steps if row is None else nn.functional.embedding(row, self.steps)
+        rows = relu_squared(self.first(features), first) @ self.second.weight.T + steps
         rows = self.third(relu_squared(rows, second))
         return torch.tanh(self.last(relu_squared(rows, third)))
 
