@@ -2,8 +2,9 @@
 
 What is exact in real arithmetic and costs rounding only (measured by `heads.heads_error`):
 
-- an RMS norm followed by ReLU²: relu(w·x/ρ)² = w²·relu(±x)²/ρ², so the sign of w moves into the
-  layer before, w² into the layer after, and the root disappears;
+- an RMS norm is spelled as ONNX Runtime's fuser knows it, and becomes one operation;
+- where it cannot be, in steps that are pulled back, relu(w·x/ρ)² = w²·relu(±x)²/ρ²: the sign of w
+  moves into the layer before, and the root disappears;
 - the half of the first decoder layer that sees only step embeddings is a constant;
 - a skip that joins a row to itself is one matrix, the sum of two.
 """
@@ -32,6 +33,13 @@ class ErfGelu(nn.Module):
         return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5
 
 
+def relu_squared(x: Tensor, norm: RmsNorm) -> Tensor:
+    """ReLU² of `norm`, spelled as ONNX Runtime's fuser knows an RMS norm."""
+    root = torch.sqrt(torch.pow(x, 2).mean(-1, keepdim=True) + EPSILON)
+    positive = torch.relu(x / root * norm.weight)
+    return positive * positive
+
+
 def squared_over_mean(x: Tensor) -> Tensor:
     """relu(x)² over the mean square of each row: ReLU² of an RMS norm whose weight is folded."""
     positive = torch.relu(x)
@@ -43,11 +51,6 @@ def signed(linear: nn.Linear, norm: RmsNorm) -> nn.Linear:
     sign = torch.where(norm.weight < 0, -1.0, 1.0)
     assert linear.bias is not None
     return linear_of(linear.weight * sign[:, None], linear.bias * sign)
-
-
-def weighted(weight: Tensor, norm: RmsNorm) -> Tensor:
-    """Columns of the layer behind a norm and ReLU², times the norm's squared weight."""
-    return weight * norm.weight.square()
 
 
 def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -66,60 +69,49 @@ class FoldedChunking(nn.Module):
 
     def __init__(self, head: ChunkingHead) -> None:
         super().__init__()
-        projection, first_norm, _ = head.feature_proj
-        second, second_norm, _, third, third_norm, _, last = head.decoder
-        assert isinstance(projection, nn.Linear) and isinstance(first_norm, RmsNorm)
-        assert isinstance(second, nn.Linear) and isinstance(second_norm, RmsNorm)
-        assert isinstance(third, nn.Linear) and isinstance(third_norm, RmsNorm)
-        assert isinstance(last, nn.Linear)
-        self.first = signed(projection, first_norm)
-        second = signed(second, second_norm)
+        self.first, first_norm, _ = head.feature_proj
+        second, second_norm, _, self.third, third_norm, _, self.last = head.decoder
+        self.norms = nn.ModuleList([first_norm, second_norm, third_norm])
+        assert isinstance(second, nn.Linear)
         of_features, of_steps = second.weight.chunk(2, dim=1)
-        self.second = linear_of(weighted(of_features, first_norm), None)
+        self.second = linear_of(of_features, None)
         embedded = head.step_embed.weight
         self.register_buffer("steps", embedded @ of_steps.T + second.bias)
-        third = signed(third, third_norm)
-        self.third = linear_of(weighted(third.weight, second_norm), third.bias)
-        self.last = linear_of(weighted(last.weight, third_norm), last.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(1, inputs) -> (steps, outputs) in [-1, 1]."""
-        row = self.second(squared_over_mean(self.first(features)))
-        rows = self.third(squared_over_mean(row + self.steps))
-        return torch.tanh(self.last(squared_over_mean(rows)))
+    def forward(self, features: Tensor, row: Tensor | None = None) -> Tensor:
+        """(1, inputs) -> (steps, outputs) in [-1, 1]; or (1, outputs) of step `row`, int32 (1,)."""
+        first, second, third = (norm for norm in self.norms if isinstance(norm, RmsNorm))
+        steps = self.steps if row is None else nn.functional.embedding(row, self.steps)
+        rows = relu_squared(self.first(features), first) @ self.second.weight.T + steps
+        rows = self.third(relu_squared(rows, second))
+        return torch.tanh(self.last(relu_squared(rows, third)))
 
 
 class FoldedDecoder(nn.Module):
-    """An `MlpDecoder`. Residuals need the norms' weights, which therefore stay where they are."""
+    """An `MlpDecoder`."""
 
     def __init__(self, decoder: MlpDecoder) -> None:
         super().__init__()
-        self.first = signed(decoder.input_proj, decoder.input_norm)
-        self.first_scale = nn.Parameter(decoder.input_norm.weight.square(), requires_grad=False)
-        self.inner = nn.ModuleList()
-        self.scales = nn.ParameterList()
-        for at, (linear, norm) in enumerate(
-            zip(decoder.hidden_layers, decoder.hidden_norms, strict=True)
-        ):
-            assert isinstance(linear, nn.Linear) and isinstance(norm, RmsNorm)
-            inner = signed(linear, norm)
-            if at == 0 and inner.in_features == 2 * inner.out_features:
-                inner = linear_of(sum_of_halves(inner.weight), inner.bias)
-            self.inner.append(inner)
-            self.scales.append(nn.Parameter(norm.weight.square(), requires_grad=False))
+        self.first, self.first_norm = decoder.input_proj, decoder.input_norm
+        self.inner, self.norms = nn.ModuleList(), decoder.hidden_norms
+        for at, linear in enumerate(decoder.hidden_layers):
+            assert isinstance(linear, nn.Linear)
+            to_itself = at == 0 and linear.in_features == 2 * linear.out_features
+            summed = linear_of(sum_of_halves(linear.weight), linear.bias) if to_itself else linear
+            self.inner.append(summed)
         self.residuals = [float(scale) for scale in getattr(decoder, "residual_scales", ())]
         self.last = decoder.output_proj
 
     def forward(self, features: Tensor) -> Tensor:
         """(1, inputs) -> (1, outputs) in [-1, 1]."""
-        first = row = squared_over_mean(self.first(features)) * self.first_scale
-        for linear, scale, residual in zip(
-            self.inner, self.scales, self.residuals[: len(self.inner)], strict=True
+        first = row = relu_squared(self.first(features), self.first_norm)
+        for linear, norm, residual in zip(
+            self.inner, self.norms, self.residuals[: len(self.inner)], strict=True
         ):
-            assert isinstance(linear, nn.Linear)
+            assert isinstance(linear, nn.Linear) and isinstance(norm, RmsNorm)
             joined = linear.in_features == 2 * linear.out_features
             before = torch.cat([row, first], dim=-1) if joined else row
-            row = squared_over_mean(linear(before)) * scale + residual * row
+            row = relu_squared(linear(before), norm) + residual * row
         return torch.tanh(self.last(row))
 
 

@@ -19,7 +19,7 @@ from neon_edge.build.flow_steps import (
     FlowVelocity,
     modulation_width,
 )
-from neon_edge.build.fold import linear_of, spell_gelu
+from neon_edge.build.fold import decoders_of, linear_of, spell_gelu
 from neon_edge.build.fold_dit import MODULATION, DitModulation, DitStep
 from neon_edge.build.fold_flow import BIAS, KEYS, VALUES, TokenTerms
 from neon_edge.build.head_tick import SLOW_SENSORS, TickHeads, fusion_shares, tail_of
@@ -32,6 +32,7 @@ from neon_edge.checkpoint.networks.fast import FastHead
 from neon_edge.checkpoint.networks.flow import CROSS_HEADS, FlowHead
 from neon_edge.checkpoint.networks.heads import NeonHeads
 from neon_edge.checkpoint.networks.jepa import JepaHead
+from neon_edge.checkpoint.networks.mlp import ChunkingHead, SeparateHeads, SingleHead
 from neon_edge.engine.attended import TOKEN_MASK, TOKENS
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -58,6 +59,8 @@ class HeadGraphs(NamedTuple):
     slow: list[Graph]
     tick: Graph
     step: Graph | None
+    row: Graph | None
+    """As `tick`, for one row of the chunk: the only one that a strategy may look at."""
     guided: list[Graph]
     """A flow's condition, velocity and pull-back, for a host that runs its steps; else none."""
 
@@ -78,7 +81,7 @@ def head_graphs(checkpoint: Checkpoint, tokens: int = 0) -> HeadGraphs:
     step = _step_graph(head, tick, chunk)
     # Upstream's own heads never see tokens: those that do are not guided.
     guided = _guided_graphs(heads, head, tick) if isinstance(head, FlowHead) and not tokens else []
-    return HeadGraphs(slow, tick, step, guided)
+    return HeadGraphs(slow, tick, step, _row_graph(heads, head, tick), guided)
 
 
 def _slow_graphs(heads: NeonHeads) -> list[Graph]:
@@ -167,6 +170,18 @@ def _step_graph(head: nn.Module, tick: Graph, chunk: tuple[int, ...]) -> Graph |
             return Graph("heads_step", DitStep(dit), fed, {"predicted": chunk})
         case _:
             return None
+
+
+def _row_graph(heads: NeonHeads, head: nn.Module, tick: Graph) -> Graph | None:
+    """Of heads whose rows are made side by side and not out of one another."""
+    if not isinstance(head, SingleHead | SeparateHeads):
+        return None
+    if not all(isinstance(decoder, ChunkingHead) for decoder in decoders_of(head)):
+        return None
+    inputs = {**tick.inputs, "row": (1,)}
+    chunk = (1, 1, tick.outputs["chunk"][2])
+    module = TickHeads(heads, tail_of(head, attends=False), list(inputs))
+    return Graph("heads_row", module, inputs, {"chunk": chunk}, ("row",))
 
 
 def _guided_graphs(heads: NeonHeads, head: FlowHead, tick: Graph) -> list[Graph]:

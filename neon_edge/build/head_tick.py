@@ -74,10 +74,11 @@ class MlpTail(nn.Module):
     def forward(
         self, features: Tensor, named: dict[str, Tensor], origin: Tensor, half_range: Tensor
     ) -> tuple[Tensor]:
-        """-> chunk."""
-        parts = [decoder(features) for decoder in self.decoders]
+        """-> chunk; only its row number `row`, where there is such an input."""
+        chosen = [named["row"]] if "row" in named else []
+        parts = [decoder(features, *chosen) for decoder in self.decoders]
         rows = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return ((rows * half_range + origin)[None],)
+        return (rows * half_range + origin[None],)
 
 
 class FlowTail(nn.Module):

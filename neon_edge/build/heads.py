@@ -79,6 +79,7 @@ def export_heads(
         part=_part(graphs.tick, directory),
         slow_parts=[_part(graph, directory) for graph in graphs.slow],
         step_part=None if graphs.step is None else _part(graphs.step, directory),
+        row_part=None if graphs.row is None else _part(graphs.row, directory),
         guided_parts=[_part(graph, directory) for graph in graphs.guided],
         noise=None if noise is None else TensorSpec("noise", list(noise)),
         random=checkpoint.random,

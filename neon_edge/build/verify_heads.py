@@ -13,6 +13,7 @@ import numpy as np
 from neon_edge.build.samples import Samples, Seen
 from neon_edge.build.verify_diffusion import undenoised
 from neon_edge.build.verify_guided import guided_gates
+from neon_edge.build.verify_rows import row_gates
 from neon_edge.build.verify_tokens import answered, chunks_gate, without_none
 from neon_edge.build.verify_units import column_gates, gate
 from neon_edge.engine.contract import Engine
@@ -55,7 +56,8 @@ def compared(plans: Path, manifest: Manifest, samples: Samples, seen: Seen) -> C
         return _chunks(engine, samples, samples.seen)
 
     guided = guided_gates(plans, manifest, play, samples.chunk)
-    return found._replace(gates=found.gates + guided)
+    rows = row_gates(plans, manifest, play, samples.chunk)
+    return found._replace(gates=found.gates + guided + rows)
 
 
 def _made(
@@ -97,7 +99,7 @@ def _diffused(
 
 
 def _chunks(heads: Engine, samples: Samples, seen: Seen) -> Float32:
-    chunks = np.empty_like(samples.chunk)
+    chunks = np.empty((len(samples.chunk), *heads.outputs["chunk"].shape[1:]), np.float32)
     poses = len(samples.chunk) // len(seen.pooled)
     for row in range(len(chunks)):
         seen.put(row // poses, heads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -173,6 +174,8 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
     step_part: Part | None = None
     """Behind `part`, as often as the host needs it: a diffusion head's noise prediction, a `fast`
     head's next token, a `jepa` head's decoder."""
+    row_part: Part | None = None
+    """In place of `part` where one row of the chunk is enough, its number the int32 input `row`."""
     noise: TensorSpec | None = None
     """Standard normal, drawn by the host, where the heads sample."""
     guided_parts: list[Part] = field(default_factory=list)
@@ -189,9 +192,9 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def parts(self) -> list[Part]:
-        """All parts, in the order in which they run; the guided ones behind."""
-        last = [] if self.step_part is None else [self.step_part]
-        return [*self.slow_parts, self.part, *last, *self.guided_parts]
+        """All parts, in the order in which they run; behind, what runs in place of others."""
+        others = [each for each in (self.step_part, self.row_part) if each is not None]
+        return [*self.slow_parts, self.part, *others, *self.guided_parts]
 
     @property
     def files(self) -> list[str]:
@@ -200,13 +203,14 @@ class HeadsManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     def with_parts(self, parts: list[Part]) -> HeadsManifest:
         """The same heads with other `parts`, such as compiled ones, in the same order."""
-        tick = len(self.slow_parts)
+        left = iter(parts)
         return structs.replace(
             self,
-            slow_parts=parts[:tick],
-            part=parts[tick],
-            step_part=parts[tick + 1] if self.step_part is not None else None,
-            guided_parts=parts[len(parts) - len(self.guided_parts) :],
+            slow_parts=list(islice(left, len(self.slow_parts))),
+            part=next(left),
+            step_part=self.step_part and next(left),
+            row_part=self.row_part and next(left),
+            guided_parts=list(left),
         )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from msgspec import structs
+
 from neon_edge.engine.action_tokens import ActionTokens
 from neon_edge.engine.byte_pairs import BytePairs
 from neon_edge.engine.contract import Engine
@@ -203,13 +205,17 @@ def open_heads_engine(
     *,
     urgent: bool = False,
     guided: bool = False,
+    one_row: bool = False,
     moved: float = 0.0,
 ) -> Engine:
     """The heads as one engine on one thread: pooled features, joints, sensors, noise -> `chunk`.
 
-    `guided` gives an `EulerEngine`; raises `ConfigWrong` where the heads cannot be guided. `moved`
-    is a `SelectiveEngine`'s threshold, where they have one.
+    `guided` gives an `EulerEngine`; raises `ConfigWrong` where the heads cannot be guided.
+    `one_row` gives, where the heads can, an engine whose `chunk` is the one row that its input
+    `row` numbers. `moved` is a `SelectiveEngine`'s threshold, where they have one.
     """
+    if one_row and heads.row_part is not None:
+        heads = structs.replace(heads, part=heads.row_part)
 
     with ExitStack() as kept:
 

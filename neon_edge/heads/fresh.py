@@ -19,7 +19,10 @@ from neon_edge.types import Features, Float32, JointState, Setpoint
 
 
 class FreshHeads:
-    """Row 0 of a chunk made now, or a part of the way to row `ahead` (0 <= ahead < steps)."""
+    """Row 0 of a chunk made now, or a part of the way to row `ahead` (0 <= ahead < steps).
+
+    No other row is looked at, so none need be made.
+    """
 
     def __init__(self, network: HeadNetwork, ahead: int = 0) -> None:
         self._network = network
@@ -32,20 +35,25 @@ class FreshHeads:
     def setpoint(
         self, features: Features | None, joints: JointState, at_ns: int, tick: int
     ) -> Setpoint | None:
-        """Run the heads once and take what is due now."""
+        """Run the heads and take what is due now."""
         if features is None:
             self._known = False
             return None
-        chunk = self._network.run(features, joints.position)
-        row = self._towards(chunk) if self._ahead else chunk[0]
+        if self._ahead:
+            row = self._towards(features, joints.position)
+        else:
+            row = self._network.row(features, joints.position, 0)
         return self._network.setpoint(row, features, at_ns)
 
-    def _towards(self, chunk: Float32) -> Float32:
+    def _towards(self, features: Features, position: Float32) -> Float32:
         if not self._known:
-            # Nothing was wanted yet: from where the joints are, as the head saw them.
+            # Nothing was wanted yet: from where the joints are, as the head sees them.
+            self._network.fill(features, position)
             seen = self._network.seen
-            np.copyto(self._last, chunk[0] if seen is None else seen)
-        self._last += self._share * (chunk[self._ahead] - self._last)
+            first = self._network.row(features, position, 0) if seen is None else seen
+            np.copyto(self._last, first)
+        wanted = self._network.row(features, position, self._ahead)
+        self._last += self._share * (wanted - self._last)
         # A NaN must not stay: it is shown once, and the next setpoint begins at the joints.
         self._known = bool(np.isfinite(self._last).all())
         return self._last

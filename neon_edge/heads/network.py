@@ -21,6 +21,8 @@ BASE = 3
 class HeadNetwork:
     """One inference of the heads, and the map between their columns and a robot's joints.
 
+    An `engine` with an input `row` makes that row of the chunk alone: ask it for `row`, not `run`.
+
     `sensors` are the readings that the checkpoint was trained with, by name; they are copied into
     the engine once, at start, and refreshed through `sense`. Heads that sample get noise
     from `seed`, drawn anew with each features and held until the next, or with `keep_noise` drawn
@@ -41,6 +43,7 @@ class HeadNetwork:
     ) -> None:
         self.engine = engine
         self._noise = engine.inputs.get("noise")
+        self._row = engine.inputs.get("row")
         self._chance = np.random.default_rng(seed)
         self._keep_noise = keep_noise
         self.samples = self._noise is not None
@@ -57,7 +60,7 @@ class HeadNetwork:
         self._tokens = open_feed(engine)
         self._joints = engine.inputs.get("joints")
         self.chunk: Float32 = engine.outputs["chunk"][0]
-        """(steps, columns), rad and SI velocities, overwritten by every run."""
+        """(steps, columns), rad and SI velocities, overwritten by every run; or (1, columns)."""
         self._position: Float32 = np.zeros(len(joint_names), dtype=np.float32)
         self._base: Float32 = np.zeros(BASE, dtype=np.float32)
         self._has_base = manifest.base_velocity
@@ -78,10 +81,11 @@ class HeadNetwork:
 
     def _check_shapes(self, manifest: HeadsManifest) -> None:
         shape = self.engine.outputs["chunk"].shape
-        if shape != (1, self.steps, self.columns):
+        rows = self.steps if self._row is None else 1
+        if shape != (1, rows, self.columns):
             raise PlanUnfit(
                 "the heads plan does not produce what its manifest says",
-                f"chunk {shape}, manifest (1, {self.steps}, {self.columns})",
+                f"chunk {shape}, manifest (1, {rows}, {self.columns})",
                 "build the plans again",
             )
         drawn = None if self._noise is None else list(self._noise.shape)
@@ -121,10 +125,22 @@ class HeadNetwork:
 
     def run(self, features: Features, position: Float32) -> Float32:
         """One inference on `features` and joint positions in the robot's order; gives `chunk`."""
+        assert self._row is None, "this engine makes one row at a time"
+        self._infer(features, position)
+        return self.chunk
+
+    def row(self, features: Features, position: Float32, at: int) -> Float32:
+        """As `run`, but only row number `at` of the chunk: (columns,), alone where it can be."""
+        if self._row is not None:
+            self._row[0], at = at, 0
+        self._infer(features, position)
+        row: Float32 = self.chunk[at]
+        return row
+
+    def _infer(self, features: Features, position: Float32) -> None:
         self.fill(features, position)
         self.engine.start()
         self.engine.wait()
-        return self.chunk
 
     def fill(self, features: Features, position: Float32) -> None:
         """Hand the engine its inputs, for who runs it piece by piece."""

@@ -24,6 +24,8 @@ from neon_edge.types import Features, JointState, Setpoint
 
 STEPPED = ("rtc", "prefix")
 """Strategies that reach into a flow's steps, so that its engine must be opened guided."""
+ONE_ROW = "fresh"
+"""The strategy that looks at one row of a chunk, so that the others need not be made."""
 SAMPLED_AHEAD = 7
 """A sampled row errs by several ticks' motion; `tests/bench/bench_continuity.py` measures it."""
 HISTORY_S = 2.0

@@ -42,6 +42,8 @@ class BesideSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """The control loop's ring; empty: no loop to keep clear of."""
     plans: list[str] = []
     """Directories of plans to run, for processes that run any."""
+    one_row: bool = False
+    """Whether the robot's heads look at one row of a chunk, so that plans need make no other."""
     parent: int = 0
     """The process that it must not outlive."""
 

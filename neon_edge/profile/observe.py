@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neon_edge.engine.manifest import Manifest
+from neon_edge.heads.strategy import ONE_ROW
 from neon_edge.profile.beside import BesideSpec, running
 from neon_edge.profile.placements import MAX_RATE_HZ, Candidate, TrialRing, candidates
 from neon_edge.profile.probe import WakeRing
@@ -61,7 +62,8 @@ class Observed:
         rate_hz = robot.rate_hz
         probe = BesideSpec(rate_hz, str(wakes), PROBE_PHASE, str(spec.ticks))
         plans = [found.plans for found in self.placements if found.plans]
-        heads = BesideSpec(rate_hz, str(trials), PLACEMENTS_PHASE, str(spec.ticks), plans)
+        one_row = robot.head_choices[0].strategy == ONE_ROW
+        heads = BesideSpec(rate_hz, str(trials), PLACEMENTS_PHASE, str(spec.ticks), plans, one_row)
         readers = {
             "ticks": RingReader(spec.ticks),
             "passes": RingReader(spec.passes),

@@ -90,16 +90,16 @@ def _same(one: Manifest, other: Manifest) -> bool:
 class Trial:
     """The heads of one directory of plans, fed with numbers of the right shapes (seeded)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, one_row: bool = False) -> None:
         manifest = read_manifest(directory)
         self._engine: Engine = open_heads_engine(
-            directory, manifest.heads, manifest.machine, urgent=True
+            directory, manifest.heads, manifest.machine, urgent=True, one_row=one_row
         )
         random = np.random.default_rng(0)
         self._inputs = {
             name: [random.standard_normal(buffer.shape).astype(buffer.dtype) for _ in range(2)]
             for name, buffer in self._engine.inputs.items()
-            if name not in (TOKENS, TOKEN_MASK)
+            if buffer.dtype == np.float32 and name not in (TOKENS, TOKEN_MASK)
         }
         self._feed = open_feed(self._engine)
         if self._feed is not None:
@@ -140,7 +140,7 @@ def measure(
 
 def run(spec: BesideSpec, stop: Stop) -> None:
     """Open every directory of plans, warm up, measure."""
-    trials = [Trial(Path(plans)) for plans in spec.plans]
+    trials = [Trial(Path(plans), spec.one_row) for plans in spec.plans]
     with TrialRing.open_writer(Path(spec.ring)) as ring:
         # Not locked: where a placement is the GPU, this process holds a CUDA context.
         enter_real_time(lock=False)

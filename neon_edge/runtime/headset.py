@@ -23,7 +23,7 @@ from neon_edge.errors import PlanUnfit
 from neon_edge.heads.network import HeadNetwork
 from neon_edge.heads.order import Indices
 from neon_edge.heads.several import Head, SeveralHeads, driven_by, refuse_overlaps
-from neon_edge.heads.strategy import STEPPED, open_strategy
+from neon_edge.heads.strategy import ONE_ROW, STEPPED, open_strategy
 from neon_edge.runtime.diffusion import refuse_diffusion
 from neon_edge.runtime.plans import admit, find_plans, refuse_tokens
 from neon_edge.types import Float32
@@ -108,6 +108,7 @@ def open_head(plan: HeadPlan, robot: RobotConfig) -> Head:
         plan.heads,
         plan.machine,
         guided=choice.strategy in STEPPED,
+        one_row=choice.strategy == ONE_ROW,
         moved=choice.moved,
     )
     try:

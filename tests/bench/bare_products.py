@@ -1,4 +1,4 @@
-"""The least that a plan can cost on one thread: its matrix products and nothing else, by torch."""
+"""About the least that a plan can cost on one thread: its matrix products alone, by torch."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def bundle(tmp_path: Path) -> Path:
     for name in (prompt.tokenizer, prompt.embeddings):
         (directory / name).write_text(name)
     backbone = replace(plain.backbone, parts=[one], prompt=prompt)
-    heads = replace(plain.heads, part=two, slow_parts=[], guided_parts=[], step_part=None)
+    heads = replace(
+        plain.heads, part=two, slow_parts=[], guided_parts=[], step_part=None, row_part=None
+    )
     write_manifest(directory, replace(plain, backbone=backbone, heads=heads))
     return directory
 

@@ -83,7 +83,9 @@ def test_the_manifest_says_what_the_graph_takes(tmp_path: Path) -> None:
         assert max(opset.version for opset in graph.opset_import) <= 20
         assert {opset.domain for opset in graph.opset_import} <= {""}
     fed = [[spec.name for spec in part.inputs] for part in heads.parts]
-    assert fed == [["pooled"], ["pooled_term", "joints", "imu"]]
+    tick = ["pooled_term", "joints", "imu"]
+    assert fed == [["pooled"], tick, [*tick, "row"]]
+    assert heads.with_parts(heads.parts) == heads
     assert [spec.name for spec in heads.sensors] == ["imu"]
 
 
@@ -147,3 +149,30 @@ def test_plans_run_as_one_engine(tmp_path: Path) -> None:
     errors = heads_error(checkpoint, lambda seen: infer(engine, seen)["chunk"], SAMPLES, seed=3)
     engine.close()
     assert errors.max() <= 1e-4
+    kinds = [node.op_type for node in onnx.load(str(tmp_path / heads.part.plan)).graph.node]
+    assert kinds.count("SimplifiedLayerNormalization") == 3 and "ReduceMean" not in kinds
+
+
+@pytest.mark.parametrize("case", ["whole_body single", "arms_only separate, blind"])
+def test_a_row_made_alone_is_the_networks_row(tmp_path: Path, case: str) -> None:
+    checkpoint = load(tmp_path / "saved", **CASES[case])
+    heads = export_heads(checkpoint, tmp_path, "0" * 16)
+    heads = heads.with_parts(
+        [compile_part(tmp_path, part, tmp_path, "onnxruntime") for part in heads.parts]
+    )
+    engine = open_heads_engine(tmp_path, heads, this_machine("onnxruntime"), one_row=True)
+    assert engine.outputs["chunk"].shape == (1, 1, len(checkpoint.columns))
+
+    def row_by_row(seen: Any) -> Float32:
+        rows = [infer(engine, {**seen, "row": np.int32([at])}) for at in range(heads.steps)]
+        return np.concatenate([row["chunk"] for row in rows], axis=1)
+
+    errors = heads_error(checkpoint, row_by_row, 5, seed=4)
+    engine.close()
+    assert errors.max() <= 1e-4
+
+
+def test_heads_of_one_row_have_no_plan_for_one_of_them(tmp_path: Path) -> None:
+    checkpoint = load(tmp_path / "saved", **CASES["upper_body, three layers, one row"])
+    heads = export_heads(checkpoint, tmp_path, "0" * 16)
+    assert heads.row_part is None and heads.with_parts(heads.parts) == heads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -57,7 +58,13 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return exported(tmp_path_factory.mktemp("flow"), "flow")
 
 
-def gates(of: Exported, directory: Path, part: str = "", factor: float = 1.0) -> list[Gate]:
+def gates(
+    of: Exported,
+    directory: Path,
+    part: str = "",
+    factor: float = 1.0,
+    judge: Callable[..., list[Gate]] = guided_gates,
+) -> list[Gate]:
     """What is gated once `part`'s output is multiplied by `factor`."""
     shutil.copytree(of.directory, directory, dirs_exist_ok=True)
     plans = []
@@ -86,7 +93,7 @@ def gates(of: Exported, directory: Path, part: str = "", factor: float = 1.0) ->
         machine=this_machine("onnxruntime"),
         verification=Verification("", "0badcafe" * 8, "", pooled_relative=1.0, joint_rad=1e-4),
     )
-    return guided_gates(directory, manifest, play, of.wanted)
+    return judge(directory, manifest, play, of.wanted)
 
 
 def test_exact_plans_pass(flow: Exported, tmp_path: Path) -> None:

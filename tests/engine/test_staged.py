@@ -59,12 +59,24 @@ def test_the_first_run_is_never_skipped_not_even_on_zeros() -> None:
     assert slow.runs == 1
 
 
-def test_nan_is_never_served_from_the_cache() -> None:
+def test_what_is_made_of_a_nan_stays_a_nan_until_the_input_is_one_no_more() -> None:
     slow, _, engine = stages()
+    assert chunk(engine, 1, 0) == 5
     for _ in range(2):
         assert np.isnan(chunk(engine, float("nan"), 0))
-    assert slow.runs == 2
     assert chunk(engine, 0, 0) == 2
+    assert slow.runs == 3
+
+
+def test_a_bit_is_a_change_in_any_place() -> None:
+    slow, _, engine = stages()
+    chunk(engine, 1, 0)
+    for at in range(3):
+        pooled = engine.inputs["pooled"][0]
+        pooled[at] = np.nextafter(pooled[at], np.float32(2))
+        engine.start()
+        engine.start()
+        assert slow.runs == 2 + at
 
 
 def test_a_failed_refresh_is_tried_again() -> None:

@@ -86,6 +86,40 @@ def test_the_head_runs_every_tick_on_fresh_joint_state_over_the_same_features() 
     assert engine.runs == 3
 
 
+class OneRow(Recording):
+    """The same head, which makes the row that it is asked for alone: row k is k more."""
+
+    def __init__(self) -> None:
+        super().__init__(steps=1)
+        self.inputs["row"] = np.zeros(1, np.int32)
+        self.asked: list[int] = []
+
+    def start(self) -> None:
+        super().start()
+        self.asked.append(int(self.inputs["row"][0]))
+        self.outputs["chunk"][0, 0] += self.asked[-1]
+
+
+@pytest.mark.parametrize(("ahead", "wanted"), [(0, [11.0, 12.0]), (3, [4.25, 6.9375])])
+def test_no_other_row_is_made_than_the_one_looked_at(ahead: int, wanted: list[float]) -> None:
+    engine = OneRow()
+    network = HeadNetwork(engine, manifest(), NAMES, {"imu": np.ones(9, np.float32)})
+    strategy = FreshHeads(network, ahead)
+    found = []
+    for at in (1, 2):
+        setpoint = strategy.setpoint(features(10), joints(at, 0, 0), 1, 1)
+        assert setpoint is not None
+        found.append(float(setpoint.position[0]))
+    assert engine.asked == [ahead, ahead]
+    assert found == wanted
+
+
+def test_who_wants_a_whole_chunk_of_an_engine_that_makes_one_row_is_refused() -> None:
+    network = HeadNetwork(OneRow(), manifest(), NAMES, {"imu": np.ones(9, np.float32)})
+    with pytest.raises(AssertionError, match="one row at a time"):
+        network.run(features(1), np.zeros(3, np.float32))
+
+
 def test_new_features_replace_old_ones() -> None:
     strategy = heads(Recording(), NAMES)
     strategy.setpoint(features(1, 1), joints(0, 0, 0), 1, 1)
