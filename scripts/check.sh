@@ -15,15 +15,21 @@ step ruff check
 step mypy
 step lint-imports --no-cache
 
-# What only computes has one core, and gives way to tests that keep time.
+# What only computes gives way to tests that keep time.
 computing=(tests/build tests/backbones tests/checkpoint tests/heads)
 mark="not gpu and not robot"
-all=$mark
-[ "$slow" = --slow ] || all="not slow and $mark"
-printed=$(mktemp)
-trap 'kill "$behind" 2>/dev/null || true; rm -f "$printed"' EXIT
-OMP_NUM_THREADS=1 nice -n 19 pytest --quiet -m "$all" "${computing[@]}" >"$printed" 2>&1 &
-behind=$!
+printed=$(mktemp -d)
+behind=()
+trap 'kill "${behind[@]}" 2>/dev/null || true; rm -rf "$printed"' EXIT
+
+computes() { # NAME MARK
+    OMP_NUM_THREADS=1 nice -n 19 pytest --quiet -o cache_dir=".pytest_cache/$1" -m "$2" \
+        "${computing[@]}" >"$printed/$1" 2>&1 &
+    behind+=($!)
+}
+
+computes quick "not slow and $mark"
+[ "$slow" != --slow ] || computes slow "slow and $mark"
 
 keeps_time() {
     step pytest --quiet -o cache_dir=.pytest_cache/keeps_time "$@" \
@@ -36,8 +42,10 @@ if [ "$slow" = --slow ]; then
     keeps_time -m "slow and $mark" || late=1
 fi
 echo "── beside them: ${computing[*]}" >&2
-wait "$behind" || failed=1
-cat "$printed"
+for each in "${behind[@]}"; do
+    wait "$each" || failed=1
+done
+cat "$printed"/*
 if [ "$late" = 1 ]; then
     echo "── failed beside others: once more, alone" >&2
     keeps_time --last-failed --last-failed-no-failures none || failed=1

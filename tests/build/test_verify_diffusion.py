@@ -10,7 +10,7 @@ import pytest
 
 from neon_edge.build.heads import export_heads, sample_inputs, torch_chunk, torch_undenoised
 from neon_edge.build.quantise.choose import _worth
-from neon_edge.build.samples import Samples, read_samples, write_samples
+from neon_edge.build.samples import Samples, Seen, read_samples, write_samples
 from neon_edge.build.verify import NOISE
 from neon_edge.build.verify_diffusion import undenoised
 from neon_edge.build.verify_heads import _diffused
@@ -70,7 +70,8 @@ def test_no_radians_are_told_of_what_features_do_not_move(tmp_path: Path, head: 
     samples, engine = built(tmp_path, head)
     stated = export_heads(load_checkpoint(tmp_path), tmp_path, "0" * 16)
     limits = Verification("s", "", "wave", 1e-4, 1e-4)
-    found = _diffused(engine, stated, samples, samples.pooled * np.float32(1.1), limits)
+    moved = Seen(samples.pooled * np.float32(1.1))
+    found = _diffused(engine, stated, samples, moved, limits)
     engine.close()
     failed = [gate.name for gate in found.gates if not gate.passed]
     names = [gate.name for gate in found.gates]
