@@ -1,12 +1,15 @@
 """`--precision auto` on trained weights: the build's own choice, beside torch eager.
 
-    python tests/bench/bench_auto.py [--head mlp] [--kept DIR] [--json]
+    python tests/bench/bench_auto.py [--head mlp] [--features-alone] [--kept DIR] [--json]
 
 SmolLM2-135M-Instruct at 256 tokens and a small head trained on its features are a bundle
 (`smollm_bundle`), and `neon_edge.build.quantise.choose` does with it what `neon-edge build
 --precision auto` does: quantises, moves layers back to float on 8 held-out passages, judges in
 features and radians on 8 others by the default recipe's limits, times what passes, and keeps the
 fastest. Then its plans and torch eager run in turns, two threads each.
+
+`--features-alone` judges by the cosine of pooled features (0.985) and by no radian: for backbones,
+and to see the choice where heads that were trained on few texts magnify what features lose.
 
 Bar: what it keeps passed its gate and is at least 4 times as fast as torch eager; 1 below it.
 `--kept DIR` keeps finished layers and candidates there, and takes them up: run it again where it
@@ -44,14 +47,19 @@ from tests.build.quantise.smollm import SmolLm, load_smollm
 THREADS = 2
 BAR = 4.0
 """Times torch eager that the chosen form must reach."""
+ANY = 1e3
+FEATURES_ALONE = Quantise(
+    cosine=0.985, joint_p99_rad=ANY, joint_max_rad=ANY, joint_rad_s=ANY, base_m_s=ANY,
+    base_rad_s=ANY, opening=ANY,
+)  # fmt: skip
 
 
-def chosen(smol: SmolLm, head: str, directory: Path) -> Path:
-    """Plans that the build keeps."""
+def chosen(smol: SmolLm, head: str, directory: Path, settings: Quantise) -> Path:
+    """Plans that the build keeps under the gate of `settings`."""
     shutil.rmtree(directory / "bundle", ignore_errors=True)
     bundle, moments = write_bundle(smol, head, directory)
     kept = directory / KEPT
-    work = Work(bundle, moments, Quantise(), THREADS, kept, "onnxruntime")
+    work = Work(bundle, moments, settings, THREADS, kept, "onnxruntime")
     return choose(work, directory, BITS, tell)
 
 
@@ -102,13 +110,15 @@ def main() -> int:
     """The table; 1 below the bar."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--head", choices=TYPES, default="mlp")
+    parser.add_argument("--features-alone", action="store_true", help="no limit in radians")
     parser.add_argument("--kept", type=Path, help="work here, and take up what is there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     smol = load_smollm()
     with tempfile.TemporaryDirectory() as name:
-        plans = chosen(smol, options.head, options.kept or Path(name))
+        settings = FEATURES_ALONE if options.features_alone else Quantise()
+        plans = chosen(smol, options.head, options.kept or Path(name), settings)
         eager, plan = beside_eager(smol, plans)
         manifest = read_manifest(plans)
     if options.json:

@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from neon_edge.build.recipe import Quantise
 from neon_edge.engine.manifest import read_manifest
 from tests.bench import smollm_bundle, trained_heads
 from tests.bench.bench_auto import beside_eager, chosen, lines
@@ -41,7 +42,7 @@ def test_the_builds_own_choice_runs_on_a_wrapped_network(
 ) -> None:
     for name, few in (("LEARN", 3), ("ASIDE", 4), ("TRAINED", 6), ("UPDATES", 10)):
         monkeypatch.setattr(smollm_bundle, name, few)
-    plans = chosen(small, "mlp", tmp_path)
+    plans = chosen(small, "mlp", tmp_path, Quantise())
     manifest = read_manifest(plans)
     assert [row.name for row in manifest.candidates] == ["float", "int8", "int4"]
     assert manifest.candidates[0].passed
