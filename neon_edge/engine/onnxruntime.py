@@ -48,15 +48,16 @@ def compile_onnxruntime(
     """Write ONNX Runtime's own optimised form of `onnx` to `plan`.
 
     All graph optimisations, those for this CPU's vector width included, so it fits only this
-    machine and this version. Weights of a graph larger than `inline_limit_bytes` go to
-    PLAN.weights. Raises `ConfigWrong` when the graph is not one that can run, `OSError` when the
-    plan cannot be written; neither leaves any of it.
+    machine and this version. Weights of a graph larger than `inline_limit_bytes`, or that has them
+    beside it, go to PLAN.weights. Raises `ConfigWrong` when the graph is not one that can run,
+    `OSError` when the plan cannot be written; neither leaves any of it.
     """
     options = _options(threads, spinning=False)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.optimized_model_filepath = str(plan)
     weights_of(plan).unlink(missing_ok=True)
-    if _graph_bytes(onnx) > inline_limit_bytes:
+    # Weights beside a graph would be looked for beside the plan, under the graph's name.
+    if weights_of(onnx).exists() or _graph_bytes(onnx) > inline_limit_bytes:
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", weights_of(plan).name
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,18 @@ def test_weights_of_a_large_graph_stand_beside_the_plan(tmp_path: Path) -> None:
     raw[100] ^= 1
     weights.write_bytes(raw)
     assert sha256_file(plan) != digest
+
+
+def test_a_plan_needs_nothing_of_the_graph_that_it_was_made_of(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    source, reference = graphs.affine(tmp_path / "bundle", width=4096, external=True)
+    assert weights_of(source).exists() and source.stat().st_size < 10_000, "well below any limit"
+    plan = tmp_path / "affine.ort.onnx"
+    compile_onnxruntime(source, plan, threads=1)
+    shutil.rmtree(tmp_path / "bundle")
+    engine = OnnxRuntimeEngine(plan, threads=1)
+    tensors = graphs.fill(engine.inputs, 0)
+    np.testing.assert_allclose(infer(engine, tensors)["y"], reference(tensors)["y"], atol=1e-3)
 
 
 def test_compiling_again_without_external_weights_leaves_none_behind(tmp_path: Path) -> None:
