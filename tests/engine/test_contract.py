@@ -93,6 +93,7 @@ def test_a_thousand_runs_allocate_nothing_that_stays(tmp_path: Path, on_cpu: Ope
     for _ in range(1000):
         engine.start()
         engine.wait()
+    gc.collect()
     grown_python = tracemalloc.get_traced_memory()[0] - python
     grown_heap = _heap_bytes() - heap
     tracemalloc.stop()

@@ -22,7 +22,7 @@ from neon_edge.runtime.headset import HeadPlan, base_driver, refuse_swap, undriv
 from neon_edge.runtime.loop import Tick, Ticker, control_loop
 from neon_edge.runtime.spec import RunSpec, read_spec, replaced, write_spec
 from neon_edge.runtime.swap_in import SwapIn
-from neon_edge.runtime.swapping import SwapNote, SwapOrder
+from neon_edge.runtime.swapping import SwapNote, SwapOrder, write_whole
 from neon_edge.types import Features, Float32, JointState, Setpoint
 from tests.engine.machines import manifest_of
 from tests.heads.test_several import LEGS, NAMES, head, manifest, state
@@ -211,7 +211,7 @@ def test_a_head_that_breaks_while_it_opens_leaves_the_thread_for_the_next(
     swap.asked()  # a signal that nobody meant: there is no order
     for number in (1, 2):
         spec.swap_done.unlink(missing_ok=True)
-        spec.swap_wanted.write_bytes(msgspec.json.encode(SwapOrder(number, 0, plan(), 0.2)))
+        write_whole(spec.swap_wanted, SwapOrder(number, 0, plan(), 0.2))
         swap.asked()
         note = note_of(spec)
         assert note.number == number
