@@ -139,6 +139,23 @@ def spec(tmp_path: Path) -> Iterator[RunSpec]:
     yield RunSpec(robot=ROBOT, plans="", directory=str(tmp_path), heads=[plan()])
 
 
+@pytest.fixture(autouse=True)
+def none_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A thread that a failed test leaves waiting would keep the process from ending."""
+    started: list[SwapIn] = []
+    start = SwapIn.start
+
+    def noted(swap: SwapIn) -> None:
+        started.append(swap)
+        start(swap)
+
+    monkeypatch.setattr(SwapIn, "start", noted)
+    yield
+    for swap in started:
+        if not swap._ended:
+            swap.close()
+
+
 def note_of(spec: RunSpec) -> SwapNote:
     for _ in range(PATIENCE_S * 1000):
         if spec.swap_done.exists():
