@@ -23,7 +23,7 @@ behind=()
 trap 'kill "${behind[@]}" 2>/dev/null || true; rm -rf "$printed"' EXIT
 
 computes() { # NAME MARK
-    OMP_NUM_THREADS=1 nice -n 19 pytest --quiet -o cache_dir=".pytest_cache/$1" -m "$2" \
+    OMP_NUM_THREADS=1 timeout 3600 nice -n 19 pytest --quiet -o cache_dir=".pytest_cache/$1" -m "$2" \
         "${computing[@]}" >"$printed/$1" 2>&1 &
     behind+=($!)
 }
@@ -31,8 +31,8 @@ computes() { # NAME MARK
 computes quick "not slow and $mark"
 [ "$slow" != --slow ] || computes slow "slow and $mark"
 
-keeps_time() {
-    step pytest --quiet -o cache_dir=.pytest_cache/keeps_time "$@" \
+keeps_time() { # A thread that a failed test left behind must not hold up what follows.
+    step timeout 1500 pytest --quiet -o cache_dir=.pytest_cache/keeps_time "$@" \
         "${computing[@]/#/--ignore=}" tests
 }
 
