@@ -32,7 +32,7 @@ computes quick "not slow and $mark"
 [ "$slow" != --slow ] || computes slow "slow and $mark"
 
 keeps_time() { # A thread that a failed test left behind must not hold up what follows.
-    step timeout 1500 pytest --quiet -o cache_dir=.pytest_cache/keeps_time "$@" \
+    step timeout --foreground 1500 pytest --quiet -o cache_dir=.pytest_cache/keeps_time "$@" \
         "${computing[@]/#/--ignore=}" tests
 }
 
