@@ -43,8 +43,7 @@ def answers(
     tokens = reference.tokens_each(frames, moments.instructions, heard)
     del reference
     pooled = np.stack([rows.mean(axis=0, dtype=np.float64) for rows in tokens]).astype(np.float32)
-    image, audio, most = recipe.adaptor.image, recipe.adaptor.audio, recipe.text.cut.text_tokens
-    rows = most + image.count * image.picture_tokens + (audio.tokens if audio is not None else 0)
+    rows = max(map(len, tokens))
     return heads_answers(checkpoint, moments, pooled, sounds, tokens)._replace(
         tokens=np.stack([padded(each, rows) for each in tokens]),
         counts=np.array([len(each) for each in tokens]),
