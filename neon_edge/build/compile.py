@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -182,15 +183,17 @@ def engine_form(
     """The directory that holds `part`'s graph in the form whose kernels `kind` has.
 
     Bundles hold TensorRT's form; ONNX Runtime's is written from it into a folder of `directory`,
-    and dropped once compiled.
+    and dropped once compiled. A machine without `onnx`, a robot's, runs float graphs as they are:
+    the same numbers, more slowly.
     """
-    if not quantised or kind != "onnxruntime":
+    if kind != "onnxruntime" or not (quantised or find_spec("onnx")):
         yield bundle
         return
-    from neon_edge.build.quantise.cpu_form import write_cpu_form
+    from neon_edge.build.quantise.cpu_form import write_cpu_form, write_float_form
 
+    write = write_cpu_form if quantised else write_float_form
     with scratch(directory) as place:
-        write_cpu_form(bundle / part.onnx, place / part.onnx)
+        write(bundle / part.onnx, place / part.onnx)
         yield place
 
 

@@ -13,6 +13,7 @@ from neon_edge.build.export import export_backbone
 from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone, reference_pooled
 from neon_edge.types import CameraFrame, Float32
+from tests.build.cpu_forms import same_as_exported
 from tests.tiny_backbone import ENGINES, Exported
 
 INSTRUCTIONS = [
@@ -80,3 +81,10 @@ def test_every_part_is_a_tensorrt_graph(family: Exported, tmp_path: Path) -> Non
         plan = tmp_path / f"{part.name}.plan"
         compile_rtx(family.directory / part.onnx, plan)
         assert plan.stat().st_size > 100_000
+
+
+def test_every_attention_is_one_operator_on_a_cpu(family: Exported, tmp_path: Path) -> None:
+    for part in family.manifest.parts:
+        ops = same_as_exported(family.directory, part, tmp_path)
+        assert ops["Softmax"] == ops["Neg"] == 0 and ops["RotaryEmbedding"] == 2 * ops["Attention"]
+        assert ops["Attention"] >= 4, part.name

@@ -13,6 +13,7 @@ from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import AudioWindow, CameraFrame, Float32
+from tests.build.cpu_forms import same_as_exported
 from tests.tiny_backbone import ENGINES, Exported, tiny_text, track
 
 INSTRUCTIONS = ["", "Pick up the red cup.", "Turn to whoever is speaking, then wave: 7 × schnell!"]
@@ -89,3 +90,9 @@ def test_the_real_audio_tower_has_the_published_size() -> None:
     assert ear["thinker.audio_tower.conv1.weight"] == (1280, 128, 3)
     assert ear["thinker.audio_tower.layers.31.fc1.weight"] == (5120, 1280)
     assert not any(n.startswith("thinker.audio_tower.") for n in recipe.adaptor.tensors())
+
+
+def test_every_attention_is_one_operator_on_a_cpu(omni: Exported, tmp_path: Path) -> None:
+    for part in omni.manifest.parts:
+        ops = same_as_exported(omni.directory, part, tmp_path)
+        assert ops["Attention"] >= 2 and ops["Softmax"] == 0, part.name

@@ -25,6 +25,7 @@ from neon_edge.errors import ConfigWrong
 from neon_edge.features.streams import StreamedBackbone, open_features
 from neon_edge.types import AudioWindow, CameraFrame, Float32
 from tests.build.bfloat import write_emulated
+from tests.build.cpu_forms import same_as_exported
 from tests.build.test_bfloat import LEAST_COSINE
 from tests.tiny_backbone import ENGINES, street, track
 
@@ -284,3 +285,12 @@ def test_features_that_are_not_finite_are_made_again(tribe: Built) -> None:
     backbone.infer()
     assert np.isfinite(backbone.pooled).all()
     assert not backbone.due
+
+
+def test_attentions_are_one_operator_on_a_cpu(tribe: Built, tmp_path: Path) -> None:
+    for part in tribe.manifest.parts:
+        ops = same_as_exported(tribe.directory, part, tmp_path)
+        if part.name.startswith(("text", "video")):
+            assert ops["Attention"] >= 1 and ops["Softmax"] == 0, part.name
+        if part.name.startswith("text"):
+            assert ops["RotaryEmbedding"] == 2 * ops["Attention"]

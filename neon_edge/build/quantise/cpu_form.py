@@ -1,8 +1,9 @@
 """The same numbers in the form that ONNX Runtime's kernels on a CPU want.
 
-Symmetric signed activations become unsigned around 128: the same grid, and x86 multiplies unsigned
-by signed bytes three times as fast as signed by signed. Groups of 4 or 8 bits become one
-`MatMulNBits`, which dequantises while it multiplies.
+Norms, rotary embeddings and attentions become one operator each, in float plans too. Symmetric
+signed activations become unsigned around 128: the same grid, and x86 multiplies unsigned by signed
+bytes three times as fast as signed by signed. Groups of 4 or 8 bits become one `MatMulNBits`, which
+dequantises while it multiplies.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
+from neon_edge.build.compile import share
+from neon_edge.build.quantise.cpu_attention import fuse_attention
 from neon_edge.build.quantise.cpu_norms import fuse_norms
+from neon_edge.build.quantise.cpu_rotary import fuse_rotations
 from neon_edge.build.quantise.onnx_types import Array
 from neon_edge.engine.files import weights_of
 
 _MIDDLE = 128
 _INLINE_LIMIT_BYTES = 1 << 30
 _DOMAIN = "com.microsoft"
+_READ = ("Add", "Mul", "Pow", "Unsqueeze", "Slice", "Reshape", "ReduceMean")
 
 
 def write_cpu_form(source: Path, target: Path) -> None:
@@ -35,6 +41,26 @@ def write_cpu_form(source: Path, target: Path) -> None:
     )
 
 
+def write_float_form(source: Path, target: Path) -> None:
+    """The same of a graph in float; weights of products are neither read nor copied."""
+    model = onnx.load(str(source), load_external_data=False)
+    if weights_of(source).exists():
+        share(weights_of(source), weights_of(target))
+        _read_constants(model, source.parent)
+    _fuse(model)
+    onnx.save(model, str(target))
+
+
+def _read_constants(model: ModelProto, directory: Path) -> None:
+    """What chains are recognised by: masks, tables and gains, but not the weights of products."""
+    wanted = {name for node in model.graph.node if node.op_type in _READ for name in node.input}
+    for tensor in model.graph.initializer:
+        if tensor.name in wanted and uses_external_data(tensor):
+            load_external_data_for_tensor(tensor, str(directory))
+            tensor.ClearField("external_data")
+            tensor.data_location = TensorProto.DEFAULT
+
+
 def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
     """Change `model` from TensorRT's form to the CPU's, and return it.
 
@@ -44,13 +70,21 @@ def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     _unsigned(model, stored)
     _blocks(model, stored, accuracy_level)
+    _fuse(model)
+    return model
+
+
+def _fuse(model: ModelProto) -> None:
+    if all(entry.domain != _DOMAIN for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     fuse_norms(model)
+    fuse_rotations(model)
+    fuse_attention(model)
     used = {name for node in model.graph.node for name in node.input}
     used |= {value.name for value in model.graph.output}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    return model
 
 
 def _unsigned(model: ModelProto, stored: dict[str, TensorProto]) -> None:
@@ -78,8 +112,6 @@ def _blocks(model: ModelProto, stored: dict[str, TensorProto], accuracy_level: i
     alive = [n for n in nodes if used.intersection(n.output) or outputs.intersection(n.output)]
     del model.graph.node[:]
     model.graph.node.extend(alive)
-    if all(entry.domain != _DOMAIN for entry in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
 
 
 def _block_product(
