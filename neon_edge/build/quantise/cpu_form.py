@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from neon_edge.build.compile import share
 from neon_edge.build.quantise.cpu_attention import fuse_attention
@@ -46,19 +46,25 @@ def write_float_form(source: Path, target: Path) -> None:
     model = onnx.load(str(source), load_external_data=False)
     if weights_of(source).exists():
         share(weights_of(source), weights_of(target))
-        _read_constants(model, source.parent)
+        _read_constants(model, weights_of(source))
     _fuse(model)
     onnx.save(model, str(target))
 
 
-def _read_constants(model: ModelProto, directory: Path) -> None:
-    """What chains are recognised by: masks, tables and gains, but not the weights of products."""
+def _read_constants(model: ModelProto, weights: Path) -> None:
+    """What chains are recognised by: masks, tables and gains, but not the weights of products.
+
+    onnx itself would refuse a file with a second name, which a bundle's weights may well have.
+    """
     wanted = {name for node in model.graph.node if node.op_type in _READ for name in node.input}
-    for tensor in model.graph.initializer:
-        if tensor.name in wanted and uses_external_data(tensor):
-            load_external_data_for_tensor(tensor, str(directory))
-            tensor.ClearField("external_data")
-            tensor.data_location = TensorProto.DEFAULT
+    with weights.open("rb") as file:
+        for tensor in model.graph.initializer:
+            if tensor.name in wanted and uses_external_data(tensor):
+                place = ExternalDataInfo(tensor)
+                file.seek(place.offset or 0)
+                tensor.raw_data = file.read(place.length)
+                tensor.ClearField("external_data")
+                tensor.data_location = TensorProto.DEFAULT
 
 
 def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
