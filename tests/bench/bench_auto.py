@@ -35,7 +35,7 @@ from msgspec import to_builtins
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from neon_edge.build.quantise.bundle import KEPT, Work
-from neon_edge.build.quantise.choose import BITS, ROUNDS, choose, opened
+from neon_edge.build.quantise.choose import BITS, choose, opened
 from neon_edge.build.recipe import Quantise
 from neon_edge.build.verify_page import judged_lines
 from neon_edge.engine.manifest import Manifest, read_manifest
@@ -45,6 +45,7 @@ from tests.bench.trained_heads import TYPES
 from tests.build.quantise.smollm import SmolLm, load_smollm
 
 THREADS = 2
+ROUNDS = 15
 BAR = 4.0
 """Times torch eager that the chosen form must reach."""
 ANY = 1e3

@@ -46,8 +46,9 @@ from tests.build.quantise.smollm import SmolLm, load_smollm
 
 TRAINED, POSES, RATE_HZ = 256, 4, 50
 TRAINING_SEED = 11
-SLOWER = {"ensemble": 15}
-"""Fewer updates: upstream's loss of an ensemble runs the sampler of its diffusion in each."""
+UPDATES = {"ensemble": 1 / 15, "flow": 2.5}
+"""In parts of the others': upstream's loss of an ensemble runs the sampler of its diffusion in each
+update, and a flow has to learn the noise beside the lesson."""
 
 
 def forms(smol: SmolLm, directory: Path, kept: Path | None) -> dict[str, Path]:
@@ -146,9 +147,8 @@ def bench(
     rows = []
     for head in heads:
         tell(f"training {head}")
-        checkpoint, poses = train(
-            head, seen, directory / head, updates=updates // SLOWER.get(head, 1)
-        )
+        count = round(updates * UPDATES.get(head, 1))
+        checkpoint, poses = train(head, seen, directory / head, updates=count)
         judge = Judge(checkpoint, poses, found["FP32"])
         for name in ("FP16", "INT8", "INT4"):
             away = [1 - cosine(a, b) for a, b in zip(found[name], found["FP32"], strict=True)]

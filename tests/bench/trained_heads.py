@@ -32,12 +32,14 @@ REACH = 0.5
 """Of a joint's half range, both for poses and for where a chunk begins."""
 SIZES: dict[str, Any] = {
     "mlp_hidden": 256,
-    "flow_hidden_dim": 256,
+    "flow_hidden_dim": 512,
     "flow_num_layers": 3,
     "dit_hidden_dim": 128,
     "dit_num_layers": 3,
     "dit_num_heads": 4,
 }
+ROWS = {"flow": 8}
+"""Of a chunk, where not upstream's 16: a flow's noise has to fit through its hidden width."""
 
 
 class Poses:
@@ -79,6 +81,7 @@ def train(
     torch.manual_seed(seed)
     width = BackboneConfig(hidden_size=pooled.shape[1])
     settings = {"backbone": width, "action_head_type": head, "use_separate_heads": False, **SIZES}
+    settings["num_action_steps"] = ROWS.get(head, 16)
     model = NeonVLA(NeonConfig(**settings)).train()
     model.save_pretrained(str(directory))
     shape = load_checkpoint(directory)

@@ -27,7 +27,7 @@ from neon_edge.errors import GateMissed, PlanUnfit
 
 BITS: tuple[Bits, ...] = ("int8", "int4")
 TRIED = "tried"
-ROUNDS = 15
+TURNS, PASSES = 3, 5
 _WARM_UP = 2
 
 
@@ -111,19 +111,28 @@ def _placed(plans: Path, built: Path, rows: list[Candidate]) -> Path:
 
 
 def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
-    """Median ms of a whole pass, all plans in turn so that the machine's moods fall on all."""
-    clock = MonotonicClock()
-    passes = {name: opened(directory, threads) for name, directory in plans.items()}
+    """Median ms of a whole pass, in `TURNS` so that the machine's moods fall on all plans.
+
+    One is open at a time: on a device they share the memory that is meant for one of them.
+    """
     spent: dict[str, list[float]] = {name: [] for name in plans}
-    for number in range(ROUNDS + _WARM_UP):
-        for name, (infer, _) in passes.items():
-            began = clock.now_ns()
-            infer()
-            if number >= _WARM_UP:
-                spent[name].append((clock.now_ns() - began) / 1e6)
-    for _, close in passes.values():
-        close()
+    for _ in range(TURNS):
+        for name, directory in plans.items():
+            spent[name] += _passes(directory, threads)
     return {name: float(np.median(times)) for name, times in spent.items()}
+
+
+def _passes(directory: Path, threads: int) -> list[float]:
+    """Ms of each pass of one turn."""
+    clock = MonotonicClock()
+    infer, close = opened(directory, threads)
+    spent = []
+    for _ in range(_WARM_UP + PASSES):
+        began = clock.now_ns()
+        infer()
+        spent.append((clock.now_ns() - began) / 1e6)
+    close()
+    return spent[_WARM_UP:]
 
 
 def graph_bytes(bundle: Path, manifest: Manifest) -> int:
