@@ -189,7 +189,7 @@ def engine_form(
     if kind != "onnxruntime" or not (quantised or find_spec("onnx")):
         yield bundle
         return
-    from neon_edge.build.quantise.cpu_form import write_cpu_form, write_float_form
+    from neon_edge.build.cpu.form import write_cpu_form, write_float_form
 
     write = write_cpu_form if quantised else write_float_form
     with scratch(directory) as place:

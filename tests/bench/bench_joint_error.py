@@ -32,8 +32,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.heads import torch_chunk, torch_undenoised
-from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import quantise
 from neon_edge.build.quantise.place import place

@@ -31,7 +31,7 @@ from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from neon_edge.build.quantise.cpu_form import cpu_form
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, quantise
 from neon_edge.build.quantise.linears import find_linears, matrix_of

@@ -13,7 +13,7 @@ from neon_edge.build.export import export_backbone
 from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone, reference_pooled
 from neon_edge.types import CameraFrame, Float32
-from tests.build.cpu_forms import same_as_exported
+from tests.build.cpu.same import same_as_exported
 from tests.tiny_backbone import ENGINES, Exported
 
 INSTRUCTIONS = [

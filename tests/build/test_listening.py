@@ -13,7 +13,7 @@ from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.build.reference import ReferenceBackbone
 from neon_edge.errors import ConfigWrong
 from neon_edge.types import AudioWindow, CameraFrame, Float32
-from tests.build.cpu_forms import same_as_exported
+from tests.build.cpu.same import same_as_exported
 from tests.tiny_backbone import ENGINES, Exported, tiny_text, track
 
 INSTRUCTIONS = ["", "Pick up the red cup.", "Turn to whoever is speaking, then wave: 7 × schnell!"]

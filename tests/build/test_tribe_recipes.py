@@ -25,7 +25,7 @@ from neon_edge.errors import ConfigWrong
 from neon_edge.features.streams import StreamedBackbone, open_features
 from neon_edge.types import AudioWindow, CameraFrame, Float32
 from tests.build.bfloat import write_emulated
-from tests.build.cpu_forms import same_as_exported
+from tests.build.cpu.same import same_as_exported
 from tests.build.test_bfloat import LEAST_COSINE
 from tests.tiny_backbone import ENGINES, street, track
 

@@ -21,8 +21,8 @@ import onnx
 from msgspec import structs
 
 from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.ledger import key_of, to_disk
-from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.layers import Quantised
 from neon_edge.build.quantise.place import place

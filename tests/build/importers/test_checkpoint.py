@@ -13,8 +13,8 @@ import pytest
 from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.importers import QuantisedCheckpoint, dequantised
-from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.quantise.place import place
 from neon_edge.engine.rtx import compile_rtx

@@ -10,9 +10,9 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from neon_edge.build.cpu.form import cpu_form
+from neon_edge.build.cpu.norms import fuse_norms
 from neon_edge.build.importers import QuantisedLinear, dequantised
-from neon_edge.build.quantise.cpu_form import cpu_form
-from neon_edge.build.quantise.cpu_norms import fuse_norms
 from neon_edge.build.quantise.fold import fold_scales
 from neon_edge.build.quantise.linears import find_linears, matrix_of
 from neon_edge.build.quantise.place import place

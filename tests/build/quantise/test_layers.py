@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.importers import dequantised
-from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.gptq import GptqSettings, gptq, prepared
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.layers import Report, quantise

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.importers import QuantisedLinear
-from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.fold import fold_scales
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.layers import quantise

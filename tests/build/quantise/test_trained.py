@@ -15,8 +15,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.importers import QuantisedLinear
-from neon_edge.build.quantise.cpu_form import cpu_form
 from neon_edge.build.quantise.kept import Kept
 from neon_edge.build.quantise.layers import quantise
 from neon_edge.build.quantise.linears import find_linears, matrix_of

@@ -11,9 +11,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from neon_edge.build.quantise.cpu_attention import fuse_attention
-from neon_edge.build.quantise.cpu_rotary import fuse_rotations
-from tests.build.quantise.attending import Attending, Shape, drawn, exported
+from neon_edge.build.cpu.attention import fuse_attention
+from neon_edge.build.cpu.rotary import fuse_rotations
+from tests.build.cpu.attending import Attending, Shape, drawn, exported
 from tests.build.quantise.graphs import run
 
 CLOSE = {"rtol": 1e-4, "atol": 2e-6}

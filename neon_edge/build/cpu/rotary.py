@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from neon_edge.build.quantise.cpu_graph import Graph, setting
+from neon_edge.build.cpu.graph import Graph, setting
 from neon_edge.build.quantise.onnx_types import Array
 
 DOMAIN = "com.microsoft"

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from neon_edge.build.quantise.cpu_graph import Graph, setting
+from neon_edge.build.cpu.graph import Graph, setting
 
 
 def model() -> onnx.ModelProto:

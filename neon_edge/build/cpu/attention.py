@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from neon_edge.build.quantise.cpu_causal import causal_blocks
-from neon_edge.build.quantise.cpu_graph import Graph, setting
+from neon_edge.build.cpu.causal import causal_blocks
+from neon_edge.build.cpu.graph import Graph, setting
 from neon_edge.build.quantise.onnx_types import Array
 
 OPSET = 23
@@ -126,9 +126,9 @@ def _unrepeated(graph: Graph, name: str) -> str:
 
 def _causal(mask: Array | None) -> bool:
     """Whether every token sees itself and all before it, and none after."""
-    if mask is None or mask.size != mask.shape[-1] ** 2:
+    if mask is None or mask.shape[-2] != mask.shape[-1] or mask.size != mask.shape[-1] ** 2:
         return False
-    square = mask.reshape(mask.shape[-1], -1)
+    square = mask.reshape(mask.shape[-2:])
     after = np.triu(np.ones_like(square, bool), 1)
     return bool((square[~after] == 0).all() and (square[after] <= _NEVER).all())
 

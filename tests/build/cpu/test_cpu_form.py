@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 import torch
 
-from neon_edge.build.quantise.cpu_form import write_float_form
+from neon_edge.build.cpu.form import write_float_form
 from neon_edge.engine.files import weights_of
-from tests.build.quantise.attending import Attending, Shape, drawn, exported
+from tests.build.cpu.attending import Attending, Shape, drawn, exported
 
 SHAPE = Shape(tokens=300)
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from neon_edge.build.quantise.cpu_form import write_float_form
+from neon_edge.build.cpu.form import write_float_form
 from neon_edge.engine.manifest import Part
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from onnx import NodeProto, helper
 
-from neon_edge.build.quantise.cpu_graph import Graph
+from neon_edge.build.cpu.graph import Graph
 from neon_edge.types import Float32
 
 _LEAST_ROWS = 64

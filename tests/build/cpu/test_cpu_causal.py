@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import NodeProto, helper, numpy_helper
 
-from neon_edge.build.quantise.cpu_causal import causal_blocks
-from neon_edge.build.quantise.cpu_graph import Graph
+from neon_edge.build.cpu.causal import causal_blocks
+from neon_edge.build.cpu.graph import Graph
 
 
 def made(tokens: int) -> tuple[list[NodeProto], dict[str, np.ndarray]]:

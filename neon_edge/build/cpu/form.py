@@ -17,9 +17,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from neon_edge.build.compile import share
-from neon_edge.build.quantise.cpu_attention import fuse_attention
-from neon_edge.build.quantise.cpu_norms import fuse_norms
-from neon_edge.build.quantise.cpu_rotary import fuse_rotations
+from neon_edge.build.cpu.attention import fuse_attention
+from neon_edge.build.cpu.norms import fuse_norms
+from neon_edge.build.cpu.rotary import fuse_rotations
 from neon_edge.build.quantise.onnx_types import Array
 from neon_edge.engine.files import weights_of
 

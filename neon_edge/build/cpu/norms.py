@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, helper
 
-from neon_edge.build.quantise.cpu_graph import Graph
+from neon_edge.build.cpu.graph import Graph
 
 _CHAIN = ("Reciprocal", "Sqrt", "Add", "ReduceMean", "Pow")
 

@@ -12,8 +12,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from neon_edge.build.quantise.cpu_rotary import fuse_rotations
-from tests.build.quantise.attending import Shape, drawn, exported, turned
+from neon_edge.build.cpu.rotary import fuse_rotations
+from tests.build.cpu.attending import Shape, drawn, exported, turned
 from tests.build.quantise.graphs import run
 
 SHAPE = Shape(tokens=6, heads=3, width=8)
