@@ -22,7 +22,7 @@ from neon_edge.types import UInt8
 PAGE = "verify.html"
 LAYERS = "layers.json"
 _SHOWN_LAYERS = 40
-_BAR, _WIDE, _LABEL, _FIGURE = 20, 460, 260, 290
+_BAR, _WIDE, _LABEL, _FIGURE = 20, 440, 290, 280
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--faint:#8a9099;--line:#d9dde2;
@@ -33,7 +33,7 @@ body{background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-seri
 max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.35rem}h2{font-size:1.05rem;margin-top:2.2rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .7rem .25rem 0;
-border-bottom:1px solid var(--line);vertical-align:top}.n{text-align:right;
+border-bottom:1px solid var(--line);vertical-align:top}.n{text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}.bad{color:var(--bad)}.good{color:var(--good)}
 .faint{color:var(--faint)}svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;
 fill:var(--ink)}svg .faint{fill:var(--faint)}img{max-width:22rem;width:100%;border-radius:4px}
@@ -220,7 +220,7 @@ def _alone(layers: Mapping[str, Any]) -> str:
 
 def _candidates(rows: list[Candidate]) -> str:
     cells = [
-        f"<tr><td>{'→ ' if row.chosen else ''}{_safe(row.name)}"
+        f"<tr><td>{'→&nbsp;' if row.chosen else ''}{_safe(row.name)}"
         f'<td class="n">{f"{row.median_ms:.1f} ms" if row.median_ms else ""}'
         f'<td class="n">{row.weight_bytes / 1e6:.1f} MB<td>{_safe(row.note)}'
         for row in rows
