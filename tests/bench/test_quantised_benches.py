@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -14,6 +15,7 @@ from neon_edge.engine.manifest import read_manifest
 from tests.bench import smollm_bundle, trained_heads
 from tests.bench.bench_auto import beside_eager, chosen, lines
 from tests.bench.bench_joint_error import Judge
+from tests.bench.peer_model import write_peer
 from tests.build.quantise.sentences import calibration_texts, held_out_texts
 from tests.build.quantise.smollm import SmolLm
 
@@ -66,3 +68,17 @@ def test_every_head_has_a_row(tmp_path: Path, head: str) -> None:
     assert near[told] == 0 < far[told]
     assert ("p99 rad" in far) == (head != "dit")
     assert ("noise" in far) == (head in ("dit", "ensemble"))
+
+
+def test_a_peer_is_given_the_same_network_and_passages(small: SmolLm, tmp_path: Path) -> None:
+    write_peer(small, tmp_path, count=3, drawn=5)
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path / "float", attn_implementation="eager")
+    feeds = small.calibration(5)[:3]
+    with np.load(tmp_path / "ids.npz") as stored:
+        assert sorted(stored.files) == ["000", "001", "002"]
+        for name, feed in zip(sorted(stored.files), feeds, strict=True):
+            ids = stored[name]
+            again = theirs.model.embed_tokens(torch.from_numpy(ids))
+            np.testing.assert_array_equal(again.detach(), feed["text_embeds"][0, : len(ids)])
+    for name, value in small.model.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
