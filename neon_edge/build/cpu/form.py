@@ -8,6 +8,7 @@ dequantises while it multiplies.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from neon_edge.build.compile import share
 from neon_edge.build.cpu.attention import fuse_attention
 from neon_edge.build.cpu.norms import fuse_norms
 from neon_edge.build.cpu.rotary import fuse_rotations
@@ -42,20 +42,20 @@ def write_cpu_form(source: Path, target: Path) -> None:
 
 
 def write_float_form(source: Path, target: Path) -> None:
-    """The same of a graph in float; weights of products are neither read nor copied."""
+    """The same of a graph in float; weights of products are copied and not read.
+
+    Not linked: onnx refuses weights with a second name, and an interrupt would leave them one.
+    """
     model = onnx.load(str(source), load_external_data=False)
     if weights_of(source).exists():
-        share(weights_of(source), weights_of(target))
+        shutil.copyfile(weights_of(source), weights_of(target))
         _read_constants(model, weights_of(source))
     _fuse(model)
     onnx.save(model, str(target))
 
 
 def _read_constants(model: ModelProto, weights: Path) -> None:
-    """What chains are recognised by: masks, tables and gains, but not the weights of products.
-
-    onnx itself would refuse a file with a second name, which a bundle's weights may well have.
-    """
+    """What chains are recognised by: masks, tables and gains, but not the weights of products."""
     wanted = {name for node in model.graph.node if node.op_type in _READ for name in node.input}
     with weights.open("rb") as file:
         for tensor in model.graph.initializer:
