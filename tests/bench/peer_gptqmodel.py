@@ -7,7 +7,8 @@
     python tests/bench/bench_quantise.py --gptqmodel DIR/quantised
 
 DIR has the float model as Hugging Face writes it and `ids.npz`, the token ids of the passages that
-ours is calibrated on. Symmetric, groups of 64, no act-order, the library's other defaults.
+ours is calibrated on. Symmetric, groups of 64, no act-order, the library's other defaults. Its log
+goes to DIR too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 
 def main(directory: Path) -> None:
     """Quantise DIR/float into DIR/quantised."""
+    directory = directory.resolve()
+    os.chdir(directory)
     # On two cores its own default is one worker, which another default of its refuses.
     os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
     import numpy as np
