@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,7 +185,7 @@ def engine_form(
     and dropped once compiled. A machine without `onnx`, a robot's, runs float graphs as they are:
     the same numbers, more slowly.
     """
-    if kind != "onnxruntime" or not (quantised or find_spec("onnx")):
+    if kind != "onnxruntime" or not (quantised or _has_onnx()):
         yield bundle
         return
     from neon_edge.build.cpu.form import write_cpu_form, write_float_form
@@ -195,6 +194,14 @@ def engine_form(
     with scratch(directory) as place:
         write(bundle / part.onnx, place / part.onnx)
         yield place
+
+
+def _has_onnx() -> bool:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def compile_only(bundle: Path, directory: Path, kind: EngineKind) -> Manifest:

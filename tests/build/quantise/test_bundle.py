@@ -198,7 +198,7 @@ def test_one_killed_compiler_loses_nothing_else_and_what_was_tried_is_not_tried_
         tmp_path / "out" / "tried" / chosen.name.rpartition(".")[0] / "int8" / PAGE, rows
     )
     page = (tmp_path / "out" / "tried" / chosen.name.rpartition(".")[0] / "int8" / PAGE).read_text()
-    assert all(f"<td>{'→ ' * row.chosen}{row.name}" in page for row in rows)
+    assert all(f"<td>{'→&nbsp;' * row.chosen}{row.name}" in page for row in rows)
 
 
 def test_another_robots_moments_are_refused_before_any_work(
