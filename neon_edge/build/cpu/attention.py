@@ -13,6 +13,7 @@ from onnx import ModelProto, NodeProto, helper
 from neon_edge.build.cpu.causal import causal_blocks
 from neon_edge.build.cpu.graph import Graph, setting
 from neon_edge.build.quantise.onnx_types import Array
+from neon_edge.build.quantise.place import raise_opset
 
 OPSET = 23
 """The first with Attention (onnx.ai/onnx/operators/onnx__Attention.html)."""
@@ -48,9 +49,8 @@ def fuse_attention(model: ModelProto) -> int:
             nodes = _flat(graph, found) or _whole(found)
             fused[nodes[-1].output[0]] = nodes
     graph.replace(fused)
-    for entry in model.opset_import:
-        if entry.domain == "" and fused:
-            entry.version = max(entry.version, OPSET)
+    if fused:
+        raise_opset(model, OPSET)
     return len(fused)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,27 +17,20 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from neon_edge.build.cpu.attention import fuse_attention
+from neon_edge.build.cpu.graph import CONTRIB, Graph, setting
 from neon_edge.build.cpu.norms import fuse_norms
 from neon_edge.build.cpu.rotary import fuse_rotations
 from neon_edge.build.quantise.onnx_types import Array
+from neon_edge.build.quantise.written import save
 from neon_edge.engine.files import weights_of
 
 _MIDDLE = 128
-_INLINE_LIMIT_BYTES = 1 << 30
-_DOMAIN = "com.microsoft"
 _READ = ("Add", "Mul", "Pow", "Unsqueeze", "Slice", "Reshape", "ReduceMean")
 
 
 def write_cpu_form(source: Path, target: Path) -> None:
     """`cpu_form` from file to file; large weights move beside the graph."""
-    model = cpu_form(onnx.load(str(source)))
-    large = model.ByteSize() > _INLINE_LIMIT_BYTES
-    onnx.save(
-        model,
-        str(target),
-        save_as_external_data=large,
-        location=weights_of(target).name if large else None,
-    )
+    save(cpu_form(onnx.load(str(source))), target)
 
 
 def write_float_form(source: Path, target: Path) -> None:
@@ -81,8 +73,8 @@ def cpu_form(model: ModelProto, accuracy_level: int = 1) -> ModelProto:
 
 
 def _fuse(model: ModelProto) -> None:
-    if all(entry.domain != _DOMAIN for entry in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    if all(entry.domain != CONTRIB for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
     fuse_norms(model)
     fuse_rotations(model)
     fuse_attention(model)
@@ -104,24 +96,19 @@ def _unsigned(model: ModelProto, stored: dict[str, TensorProto]) -> None:
 
 
 def _blocks(model: ModelProto, stored: dict[str, TensorProto], accuracy_level: int) -> None:
-    made = {node.output[0]: node for node in model.graph.node}
-    nodes = []
-    for node in model.graph.node:
-        source = made.get(node.input[1]) if node.op_type == "MatMul" else None
-        block = _setting(source, "block_size") if source is not None else 0
-        if source is None or not block:
-            nodes.append(node)
-            continue
-        nodes.append(_block_product(model, stored, node, source, block, accuracy_level))
-    used = {name for node in nodes for name in node.input}
-    outputs = {value.name for value in model.graph.output}
-    alive = [n for n in nodes if used.intersection(n.output) or outputs.intersection(n.output)]
-    del model.graph.node[:]
-    model.graph.node.extend(alive)
+    graph = Graph(model)
+    fused: dict[str, list[NodeProto]] = {}
+    for node in graph.nodes:
+        source = graph.by(node.input[1], "DequantizeLinear") if node.op_type == "MatMul" else None
+        block = setting(source, "block_size") if source is not None else None
+        if source is not None and block:
+            made = _block_product(graph, stored, node, source, block, accuracy_level)
+            fused[node.output[0]] = [made]
+    graph.replace(fused)
 
 
 def _block_product(
-    model: ModelProto,
+    graph: Graph,
     stored: dict[str, TensorProto],
     node: NodeProto,
     source: NodeProto,
@@ -131,17 +118,16 @@ def _block_product(
     codes, scales = stored[source.input[0]], stored[source.input[1]]
     bits = 4 if codes.data_type == TensorProto.INT4 else 8
     values = np.asarray(numpy_helper.to_array(codes)).astype(np.int16)
-    packed = numpy_helper.from_array(_packed(values, block, bits), f"{codes.name}.blocks")
+    packed = graph.store(f"{codes.name}.blocks", _packed(values, block, bits))
     step = np.ascontiguousarray(numpy_helper.to_array(scales).T)
-    steps = numpy_helper.from_array(step.reshape(-1), f"{scales.name}.blocks")
-    model.graph.initializer.extend([packed, steps])
+    steps = graph.store(f"{scales.name}.blocks", step.reshape(-1))
     inputs, outputs = values.shape
     return helper.make_node(
         "MatMulNBits",
-        [node.input[0], packed.name, steps.name],
+        [node.input[0], packed, steps],
         [node.output[0]],
         node.name,
-        domain=_DOMAIN,
+        domain=CONTRIB,
         K=inputs,
         N=outputs,
         bits=bits,
@@ -158,9 +144,3 @@ def _packed(codes: Array, block: int, bits: int) -> Array:
         return grouped
     packed: Array = grouped[..., 0::2] | grouped[..., 1::2] << 4
     return packed
-
-
-def _setting(node: NodeProto | None, name: str) -> Any:
-    if node is None or node.op_type != "DequantizeLinear":
-        return 0
-    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), 0)

@@ -9,6 +9,9 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from neon_edge.build.quantise.onnx_types import Array
 
+CONTRIB = "com.microsoft"
+"""The domain of ONNX Runtime's own operators."""
+
 
 class Graph:
     """Who made a tensor, who reads it, its shape, and which are constants."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from neon_edge.build.cpu.graph import Graph, setting
+from neon_edge.build.cpu.graph import CONTRIB, Graph, setting
 from neon_edge.build.quantise.onnx_types import Array
-
-DOMAIN = "com.microsoft"
 
 
 def fuse_rotations(model: ModelProto) -> int:
@@ -62,7 +60,7 @@ def _rotation(graph: Graph, output: str, direct: str, turned: str) -> list[NodeP
 
 def _node(x: str, offset: str, tables: list[str], output: str) -> NodeProto:
     return helper.make_node(
-        "RotaryEmbedding", [x, offset, *tables], [output], f"{output}.rotary", domain=DOMAIN
+        "RotaryEmbedding", [x, offset, *tables], [output], f"{output}.rotary", domain=CONTRIB
     )
 
 
@@ -76,11 +74,8 @@ def _halves_turned(graph: Graph, name: str, x: str) -> bool:
     if negated is None or setting(joined, "axis") not in last:
         return False
     half, width = shape[-1] // 2, shape[-1]
-    pieces = [_cut(graph, each, x, last) for each in (negated.input[0], joined.input[1])]
-    if None in pieces or width != 2 * half:
-        return False
-    (second, end), (start, first) = (piece for piece in pieces if piece is not None)
-    return (second, min(end, width), start, first) == (half, width, 0, half)
+    second, first = (_cut(graph, each, x, last) for each in (negated.input[0], joined.input[1]))
+    return width == 2 * half and second == (half, width) and first == (0, half)
 
 
 def _cut(graph: Graph, name: str, x: str, last: tuple[int, int]) -> tuple[int, int] | None:
@@ -89,7 +84,7 @@ def _cut(graph: Graph, name: str, x: str, last: tuple[int, int]) -> tuple[int, i
     if node is None or node.input[0] != x or len(node.input) < 4:
         return None
     begin, end, axis, step = ([*graph.integers(each), 1][0] for each in (*node.input[1:], "")[:4])
-    return (begin, end) if axis in last and step == 1 else None
+    return (begin, min(end, graph.shape(x)[-1])) if axis in last and step == 1 else None
 
 
 def _table(values: Array | None, shape: tuple[int, ...]) -> Array | None:

@@ -178,9 +178,9 @@ class _Writer:
         return output
 
 
-def raise_opset(model: ModelProto) -> None:
-    """To the first opset with 4 bits. What we export with means the same there."""
+def raise_opset(model: ModelProto, version: int = OPSET) -> None:
+    """To `version`; by itself the first with 4 bits. What we export with means the same there."""
     for entry in model.opset_import:
         if entry.domain == "":
-            entry.version = max(entry.version, OPSET)
+            entry.version = max(entry.version, version)
     model.ir_version = max(model.ir_version, IR_VERSION)
