@@ -32,13 +32,13 @@ from neon_edge.build.calibrate.clip import from_clip
 from neon_edge.build.calibrate.take import CLIP, HEARD, INSTRUCTION
 from neon_edge.build.export import export_backbone
 from neon_edge.build.ledger import Ledger
+from neon_edge.build.onnx_file import save
 from neon_edge.build.quantise.bundle import Work, quantise_part
 from neon_edge.build.quantise.feeds import host_feeds, part_feeds
 from neon_edge.build.quantise.layers import Quantised
 from neon_edge.build.quantise.linears import find_linears
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.quantise.place import place
-from neon_edge.build.quantise.written import save
 from neon_edge.build.recipe import Recipe, load_recipe
 from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import weights_of

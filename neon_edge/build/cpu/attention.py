@@ -12,8 +12,8 @@ from onnx import ModelProto, NodeProto, helper
 
 from neon_edge.build.cpu.causal import causal_blocks
 from neon_edge.build.cpu.graph import Graph, setting
+from neon_edge.build.onnx_file import raise_opset
 from neon_edge.build.quantise.onnx_types import Array
-from neon_edge.build.quantise.place import raise_opset
 
 OPSET = 23
 """The first with Attention (onnx.ai/onnx/operators/onnx__Attention.html)."""

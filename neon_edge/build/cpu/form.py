@@ -20,8 +20,8 @@ from neon_edge.build.cpu.attention import fuse_attention
 from neon_edge.build.cpu.graph import CONTRIB, Graph, setting
 from neon_edge.build.cpu.norms import fuse_norms
 from neon_edge.build.cpu.rotary import fuse_rotations
+from neon_edge.build.onnx_file import save
 from neon_edge.build.quantise.onnx_types import Array
-from neon_edge.build.quantise.written import save
 from neon_edge.engine.files import weights_of
 
 _MIDDLE = 128

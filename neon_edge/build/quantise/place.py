@@ -16,6 +16,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.onnx_file import raise_opset
 from neon_edge.build.quantise.fold import fold_scales
 from neon_edge.build.quantise.linears import Linear, find_linears
 from neon_edge.build.quantise.onnx_types import float_tensor, int4_tensor
@@ -23,7 +24,6 @@ from neon_edge.errors import ConfigWrong
 
 OPSET = 21
 """The first with blocks and 4 bits in DequantizeLinear."""
-IR_VERSION = 10
 
 
 def place(model: ModelProto, layers: Mapping[str, QuantisedLinear]) -> ModelProto:
@@ -90,7 +90,7 @@ class _Writer:
         kept = [tensor for tensor in graph.initializer if tensor.name in used]
         del graph.initializer[:]
         graph.initializer.extend(kept)
-        raise_opset(self._model)
+        raise_opset(self._model, OPSET)
 
     def _prepared(self, linear: Linear, layer: QuantisedLinear) -> str:
         source = linear.source
@@ -176,11 +176,3 @@ class _Writer:
     ) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name or output, **settings))
         return output
-
-
-def raise_opset(model: ModelProto, version: int = OPSET) -> None:
-    """To `version`; by itself the first with 4 bits. What we export with means the same there."""
-    for entry in model.opset_import:
-        if entry.domain == "":
-            entry.version = max(entry.version, version)
-    model.ir_version = max(model.ir_version, IR_VERSION)

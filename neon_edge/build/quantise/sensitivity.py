@@ -23,11 +23,11 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet
 from neon_edge.build.cpu.form import cpu_form
 from neon_edge.build.ledger import key_of, to_disk
+from neon_edge.build.onnx_file import save
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.layers import Quantised
 from neon_edge.build.quantise.place import place
 from neon_edge.build.quantise.skip import Group
-from neon_edge.build.quantise.written import save
 from neon_edge.build.verify_features import lost
 from neon_edge.engine.manifest import BackboneManifest
 from neon_edge.types import Float32

@@ -12,12 +12,11 @@ from msgspec import structs
 
 from neon_edge.build.compile import share
 from neon_edge.build.importers import QuantisedLinear
+from neon_edge.build.onnx_file import save
 from neon_edge.build.quantise.lint import lint
 from neon_edge.build.quantise.place import place
 from neon_edge.engine.files import sha256_file, weights_of
 from neon_edge.engine.manifest import Manifest, Part, write_manifest
-
-_INLINE_LIMIT_BYTES = 1 << 30
 
 LayersOf = Callable[[Part, onnx.ModelProto], Mapping[str, QuantisedLinear]]
 
@@ -45,17 +44,6 @@ def write_placed(bundle: Path, stated: Manifest, layers_of: LayersOf, target: Pa
     backbone = structs.replace(stated.backbone, parts=parts, model_hash=model_hash)
     heads = structs.replace(stated.heads, backbone_hash=model_hash)
     write_manifest(target, structs.replace(stated, backbone=backbone, heads=heads))
-
-
-def save(model: onnx.ModelProto, path: Path) -> None:
-    """One file, or a graph and its weights beside it where they are large."""
-    large = model.ByteSize() > _INLINE_LIMIT_BYTES
-    onnx.save(
-        model,
-        str(path),
-        save_as_external_data=large,
-        location=weights_of(path).name if large else None,
-    )
 
 
 def _share_the_rest(bundle: Path, stated: Manifest, target: Path) -> None:
