@@ -24,14 +24,20 @@ def neon_edge(*arguments: str, timeout: float = 300) -> subprocess.CompletedProc
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `neon-edge build` leaves: plans, and the bundle they came from under bundle/."""
+def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `scripts/make_checkpoint.py` writes where nothing else is asked."""
     checkpoint = tmp_path_factory.mktemp("checkpoint")
     script = ROOT / "scripts" / "make_checkpoint.py"
     subprocess.run([sys.executable, str(script), str(checkpoint)], check=True, cwd=ROOT)
+    return checkpoint
+
+
+@pytest.fixture(scope="session")
+def built(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `neon-edge build` leaves: plans, and the bundle they came from under bundle/."""
     out = tmp_path_factory.mktemp("built")
     recipe = "engines/qwen_omni_tiny"
-    result = neon_edge("build", recipe, "--checkpoint", str(checkpoint), "--out", str(out))
+    result = neon_edge("build", recipe, "--checkpoint", str(demo_checkpoint), "--out", str(out))
     assert result.returncode == 0, result.stderr
     return out
 

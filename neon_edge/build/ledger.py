@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from neon_edge.build.placed import cannot_write, put, writer_of
+from neon_edge.build.placed import put, writer_of, writing_in
 from neon_edge.engine.files import sha256_file, weights_of
 from neon_edge.engine.manifest import FILE_NAME as MANIFEST
 from neon_edge.errors import ConfigWrong
@@ -124,11 +124,9 @@ class Ledger:
             self._tell(Step(f"{name}: done before", self._number, self._total))
             return msgspec.convert(done.result, kind)
         self._tell(Step(name, self._number, self._total))
-        try:
+        with writing_in(self.directory):
             result = make()
             self._record(name, result, files(result))
-        except OSError as failure:
-            raise cannot_write(self.directory, failure) from failure
         return result
 
     def close(self, target: Path) -> None:

@@ -33,10 +33,10 @@ def writing_in(place: Path) -> Iterator[None]:
     except OSError as failure:
         if failure.errno not in _UNWRITABLE:
             raise
-        raise cannot_write(place, failure) from failure
+        raise _cannot_write(place, failure) from failure
 
 
-def cannot_write(place: Path, failure: OSError) -> ConfigWrong:
+def _cannot_write(place: Path, failure: OSError) -> ConfigWrong:
     """What a person can do about it."""
     free = shutil.disk_usage(place).free if place.exists() else 0
     said = failure.strerror or failure

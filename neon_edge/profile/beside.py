@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from neon_edge.clock import Clock
+from neon_edge.engine.started import SINGLE_THREADED
 from neon_edge.runtime.child import Stop, run_child
-from neon_edge.runtime.children import SINGLE_THREADED
 from neon_edge.telemetry.mapped import writer_pid
 from neon_edge.telemetry.reader import RingReader
 

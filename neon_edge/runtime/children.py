@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from neon_edge.clock import Clock
+from neon_edge.engine.started import environment
 from neon_edge.errors import BusFailed, ConfigWrong, DeviceMissing, NeonEdgeError, UsageWrong
 
 RESTART_AFTER_NS = 500_000_000
@@ -24,19 +24,6 @@ FINAL = frozenset(error.exit_code for error in (UsageWrong, DeviceMissing, BusFa
 
 FINAL_ONCE_RUNNING = FINAL - {DeviceMissing.exit_code}
 """A camera that was there may come back."""
-
-SINGLE_THREADED = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
-"""NumPy's own threads spin while they wait, on cores that the tick and the engines need."""
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""Weights are streamed whole every tick; in pages of 2 MiB they cost fewer walks of the table.
-glibc 2.35 and later knows this, others ignore it."""
-
-
-def environment() -> dict[str, str]:
-    """What a child is started with: ours, but for tunables that a person has set."""
-    return {"GLIBC_TUNABLES": HUGE_PAGES, **os.environ, **SINGLE_THREADED}
 
 
 class ChildFailed(Exception):

@@ -6,7 +6,8 @@ SmolLM2-135M-Instruct at 256 tokens and a small head trained on its features are
 (`smollm_bundle`), and `neon_edge.build.quantise.choose` does with it what `neon-edge build
 --precision auto` does: quantises, moves layers back to float on 8 held-out passages, judges in
 features and radians on 8 others by the default recipe's limits, times what passes, and keeps the
-fastest. Then its plans and torch eager run in turns, two threads each.
+fastest. Then its plans and torch eager run in turns, two threads each, both in huge pages: it runs
+itself again as the runtime starts its processes, and as the build starts those that it times in.
 
 `--features-alone` judges by the cosine of pooled features (0.985) and by no radian: for backbones,
 and to see the choice where heads that were trained on few texts magnify what features lose.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -35,10 +37,12 @@ from msgspec import to_builtins
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from neon_edge.build.quantise.bundle import KEPT, Work
-from neon_edge.build.quantise.choose import BITS, choose, opened
+from neon_edge.build.quantise.choose import BITS, choose
+from neon_edge.build.quantise.timed import opened
 from neon_edge.build.recipe import Quantise
 from neon_edge.build.verify_page import judged_lines
 from neon_edge.engine.manifest import Manifest, read_manifest
+from neon_edge.engine.started import environment
 from neon_edge.engine.tried import tried_lines
 from tests.bench.smollm_bundle import write_bundle
 from tests.bench.trained_heads import TYPES
@@ -115,6 +119,8 @@ def main() -> int:
     parser.add_argument("--kept", type=Path, help="work here, and take up what is there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if "GLIBC_TUNABLES" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment())
     torch.set_num_threads(THREADS)
     smol = load_smollm()
     with tempfile.TemporaryDirectory() as name:

@@ -44,8 +44,8 @@ from neon_edge.engine.contract import Engine
 from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
+from neon_edge.engine.started import environment
 from neon_edge.heads.rtc import Guidance, soft_mask
-from neon_edge.runtime.children import environment
 from tests.bench.bare_products import bare_products, copy_of
 from tests.checkpoint.upstream import save_upstream
 

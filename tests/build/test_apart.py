@@ -20,6 +20,7 @@ from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import Part, TensorSpec
 from neon_edge.engine.plan import compile_part
+from neon_edge.engine.started import HUGE_PAGES
 from neon_edge.errors import ConfigWrong, PlanUnfit
 from tests.conftest import ROOT
 
@@ -65,7 +66,7 @@ def test_a_compiler_that_is_killed_is_named(
     bundle: tuple[Path, Part], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, part = bundle
-    monkeypatch.setattr(apart, "_compile", _dies)
+    monkeypatch.setattr(apart, "compile_part", _dies)
     with pytest.raises(PlanUnfit, match="the compiler of part 'p' died") as caught:
         apart.compile_apart(directory, part, tmp_path, "onnxruntime")
     assert "-9" in caught.value.facts
@@ -83,15 +84,24 @@ def test_a_compiler_that_errs_is_not_said_to_lack_memory(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     directory, part = bundle
-    monkeypatch.setattr(apart, "_compile", _errs)
+    monkeypatch.setattr(apart, "compile_part", _errs)
     with pytest.raises(PlanUnfit, match="the compiler of part 'p' died") as caught:
         apart.compile_apart(directory, part, tmp_path, "onnxruntime")
     assert "memory" not in str(caught.value)
     assert "a bug of ours" in capfd.readouterr().err
 
 
-def _says_its_id(answer: object, bundle: Path, *_: object) -> None:
-    apart.follow_the_build()
+def _its_tunables() -> str:
+    return os.environ.get("GLIBC_TUNABLES", "none")
+
+
+def test_it_is_started_as_a_robots_processes_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert apart.apart(_its_tunables, lambda code: PlanUnfit("died", str(code))) == HUGE_PAGES
+    assert _its_tunables() == "none", "ours is as it was"
+
+
+def _says_its_id(bundle: Path, *_: object) -> None:
     (bundle / "pid").write_text(str(os.getpid()))
     while True:
         signal.pause()
@@ -104,7 +114,7 @@ from neon_edge.build import apart
 from neon_edge.clock import MonotonicClock
 from tests.build import test_apart
 apart._SMALL_BYTES = 0
-apart._compile = test_apart._says_its_id
+apart.compile_part = test_apart._says_its_id
 place = Path(sys.argv[1])
 apart.compile_apart(place, test_apart.Part("p", "p.onnx", "", [], []), place, "onnxruntime")
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -17,28 +16,14 @@ from neon_edge.runtime.children import (
     BRING_UP_NS,
     FINAL,
     FINAL_ONCE_RUNNING,
-    HUGE_PAGES,
     RESTARTS,
     STEADY_NS,
     Child,
     ChildFailed,
-    environment,
 )
 from neon_edge.runtime.reviving import Reviving
 
 MS = 1_000_000
-
-
-def test_children_get_huge_pages_and_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    made = environment()
-    assert made["GLIBC_TUNABLES"] == HUGE_PAGES
-    assert made["OMP_NUM_THREADS"] == "1" and made["PATH"] == os.environ["PATH"]
-
-
-def test_tunables_that_a_person_set_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=1")
-    assert environment()["GLIBC_TUNABLES"] == "glibc.malloc.perturb=1"
 
 
 class Process:

@@ -17,7 +17,7 @@ from msgspec import structs
 from neon_edge.build.calibrate.moments import CalibrationSet, checked
 from neon_edge.build.compile import compiled
 from neon_edge.build.importers import QuantisedLinear
-from neon_edge.build.placed import PART, cannot_write, put, scratch
+from neon_edge.build.placed import PART, put, scratch, writing_in
 from neon_edge.build.quantise.feeds import Feeds, host_feeds, part_feeds
 from neon_edge.build.quantise.kept import Kept, key_of
 from neon_edge.build.quantise.layers import Quantised, Report, quantise
@@ -158,7 +158,7 @@ def quantise_part(
     int8 = _matching(part.name, model, patterns or {})
     method = Method(int8, settings.rounding, settings.ranges)
     key = key_of(part.onnx_sha256, fed, (bits, work.settings.seed, method))
-    try:
+    with writing_in(work.kept):
         done = quantise(
             model,
             fed,
@@ -169,8 +169,6 @@ def quantise_part(
             method=method,
             tell=lambda step: tell(f"{bits} {part.name}: {step}"),
         )
-    except OSError as failure:
-        raise cannot_write(work.kept, failure) from failure
     pieces = len(fed) // len(work.moments.names)
     done.reports = [replace(report, sample=report.sample // pieces) for report in done.reports]
     return done

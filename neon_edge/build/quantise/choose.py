@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from msgspec import structs
 
 from neon_edge.build.calibrate.moments import fingerprint
@@ -15,20 +13,17 @@ from neon_edge.build.ledger import Ledger, key_of, sources_key
 from neon_edge.build.placed import scratch
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.method import Bits
-from neon_edge.build.quantise.passes import open_pass
+from neon_edge.build.quantise.timed import timed
 from neon_edge.build.verify import NOISE
 from neon_edge.build.verify_page import PAGE, add_candidates
-from neon_edge.clock import MonotonicClock
 from neon_edge.engine.files import weights_of
 from neon_edge.engine.manifest import Candidate, Manifest, read_manifest, write_manifest
-from neon_edge.engine.plan import open_engine, this_machine
+from neon_edge.engine.plan import this_machine
 from neon_edge.engine.tried import FLOAT, decided, tried_lines
 from neon_edge.errors import GateMissed, PlanUnfit
 
 BITS: tuple[Bits, ...] = ("int8", "int4")
 TRIED = "tried"
-TURNS, PASSES = 3, 5
-_WARM_UP = 2
 
 
 def choose(work: Work, built: Path, bits: tuple[Bits, ...], tell: Tell) -> Path:
@@ -110,45 +105,11 @@ def _placed(plans: Path, built: Path, rows: list[Candidate]) -> Path:
         return settle(whole, built)
 
 
-def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
-    """Median ms of a whole pass, in `TURNS` so that the machine's moods fall on all plans.
-
-    One is open at a time: on a device they share the memory that is meant for one of them.
-    """
-    spent: dict[str, list[float]] = {name: [] for name in plans}
-    for _ in range(TURNS):
-        for name, directory in plans.items():
-            spent[name] += _passes(directory, threads)
-    return {name: float(np.median(times)) for name, times in spent.items()}
-
-
-def _passes(directory: Path, threads: int) -> list[float]:
-    """Ms of each pass of one turn."""
-    clock = MonotonicClock()
-    infer, close = opened(directory, threads)
-    spent = []
-    for _ in range(_WARM_UP + PASSES):
-        began = clock.now_ns()
-        infer()
-        spent.append((clock.now_ns() - began) / 1e6)
-    close()
-    return spent[_WARM_UP:]
-
-
 def graph_bytes(bundle: Path, manifest: Manifest) -> int:
     """Of the backbone's graphs with their weights."""
     files = [bundle / part.onnx for part in manifest.backbone.parts]
     files += [weights_of(file) for file in files if weights_of(file).exists()]
     return sum(file.stat().st_size for file in files)
-
-
-def opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """A pass of the backbone whose plans are in `directory`, and how to close it."""
-    manifest = read_manifest(directory)
-    engines = [
-        open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
-    ]
-    return open_pass(manifest.backbone, directory, engines, manifest.verification.instruction)
 
 
 def _worth(manifest: Manifest) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import io
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,9 @@ class SmolLm:
         return float(loss)
 
 
+@cache
 def load_smollm() -> SmolLm:
-    """About ten seconds. Raises `FileNotFoundError` where the package is not installed."""
+    """Once a process: ten seconds. Raises `FileNotFoundError` where the package is missing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     directory = weights_directory()

@@ -201,6 +201,7 @@ def test_one_killed_compiler_loses_nothing_else_and_what_was_tried_is_not_tried_
     assert all(f"<td>{'→&nbsp;' * row.chosen}{row.name}" in page for row in rows)
 
 
+@pytest.mark.slow
 def test_another_robots_moments_are_refused_before_any_work(
     built: Path, moments: CalibrationSet, tmp_path: Path
 ) -> None:

@@ -1,0 +1,62 @@
+"""How long a pass of each candidate takes, in a process that is started as a robot's is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from neon_edge.build.apart import apart
+from neon_edge.build.quantise.passes import open_pass
+from neon_edge.clock import MonotonicClock
+from neon_edge.engine.manifest import read_manifest
+from neon_edge.engine.plan import open_engine
+from neon_edge.errors import PlanUnfit
+
+TURNS, PASSES = 3, 5
+_WARM_UP = 2
+
+
+def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
+    """Median ms of a whole pass, in `TURNS` so that the machine's moods fall on all plans.
+
+    One is open at a time: on a device they share the memory that is meant for one of them. Raises
+    `PlanUnfit` where a pass takes its process with it.
+    """
+    spent: dict[str, list[float]] = {name: [] for name in plans}
+    for _ in range(TURNS):
+        for name, directory in plans.items():
+            spent[name] += apart(partial(passes, directory, threads), partial(_died, name))
+    return {name: float(np.median(times)) for name, times in spent.items()}
+
+
+def passes(directory: Path, threads: int) -> list[float]:
+    """Ms of each pass of one turn, the first few aside."""
+    clock = MonotonicClock()
+    infer, close = opened(directory, threads)
+    spent = []
+    for _ in range(_WARM_UP + PASSES):
+        began = clock.now_ns()
+        infer()
+        spent.append((clock.now_ns() - began) / 1e6)
+    close()
+    return spent[_WARM_UP:]
+
+
+def opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A pass of the backbone whose plans are in `directory`, and how to close it."""
+    manifest = read_manifest(directory)
+    engines = [
+        open_engine(directory, part, manifest.machine, threads) for part in manifest.backbone.parts
+    ]
+    return open_pass(manifest.backbone, directory, engines, manifest.verification.instruction)
+
+
+def _died(name: str, code: int | None) -> PlanUnfit:
+    return PlanUnfit(
+        f"a pass of the {name} plans ended the process that timed it",
+        f"exit code {code}" + (", as where memory is short" if code == -9 else ""),
+        "free memory, or build this precision alone",
+    )
