@@ -7,7 +7,7 @@ SmolLM2-135M-Instruct at 256 tokens and a small head trained on its features are
 --precision auto` does: quantises, moves layers back to float on 8 held-out passages, judges in
 features and radians on 8 others by the default recipe's limits, times what passes, and keeps the
 fastest. Then its plans and torch eager run in turns, two threads each, both in huge pages: it runs
-itself again as the runtime starts its processes, and as the build starts those that it times in.
+itself again as the runtime starts its processes, and as the build starts the one that it times in.
 
 `--features-alone` judges by the cosine of pooled features (0.985) and by no radian: for backbones,
 and to see the choice where heads that were trained on few texts magnify what features lose.

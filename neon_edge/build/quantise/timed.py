@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,19 +21,26 @@ _WARM_UP = 2
 
 
 def timed(plans: dict[str, Path], threads: int) -> dict[str, float]:
-    """Median ms of a whole pass, in `TURNS` so that the machine's moods fall on all plans.
+    """Median ms of a whole pass of each.
 
-    One is open at a time: on a device they share the memory that is meant for one of them. Raises
-    `PlanUnfit` where a pass takes its process with it.
+    Raises what opening them raises, or `PlanUnfit` where they take their process with them.
+    """
+    return apart(partial(in_turns, plans, threads), partial(_died, tuple(plans)))
+
+
+def in_turns(plans: dict[str, Path], threads: int) -> dict[str, float]:
+    """`timed`, here: in `TURNS`, so that the machine's moods fall on all plans.
+
+    One is open at a time: on a device they share the memory that is meant for one of them.
     """
     spent: dict[str, list[float]] = {name: [] for name in plans}
     for _ in range(TURNS):
         for name, directory in plans.items():
-            spent[name] += apart(partial(passes, directory, threads), partial(_died, name))
+            spent[name] += _passes(directory, threads)
     return {name: float(np.median(times)) for name, times in spent.items()}
 
 
-def passes(directory: Path, threads: int) -> list[float]:
+def _passes(directory: Path, threads: int) -> list[float]:
     """Ms of each pass of one turn, the first few aside."""
     clock = MonotonicClock()
     infer, close = opened(directory, threads)
@@ -54,9 +62,9 @@ def opened(directory: Path, threads: int) -> tuple[Callable[[], None], Callable[
     return open_pass(manifest.backbone, directory, engines, manifest.verification.instruction)
 
 
-def _died(name: str, code: int | None) -> PlanUnfit:
+def _died(names: tuple[str, ...], code: int | None) -> PlanUnfit:
     return PlanUnfit(
-        f"a pass of the {name} plans ended the process that timed it",
-        f"exit code {code}" + (", as where memory is short" if code == -9 else ""),
-        "free memory, or build this precision alone",
+        f"timing the plans {', '.join(names)} ended the process that did it",
+        f"exit code {code}" + (", as where memory is short" if code == -signal.SIGKILL else ""),
+        "free memory, or build one precision alone",
     )

@@ -1,4 +1,4 @@
-"""Candidates are timed in turns, one open at a time, each turn in a process of its own."""
+"""Candidates are timed in turns, one open at a time, all in a process of their own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from neon_edge.build.quantise import timed as module
-from neon_edge.build.quantise.timed import PASSES, TURNS, timed
-from neon_edge.errors import PlanUnfit
+from neon_edge.build.quantise.timed import PASSES, TURNS, in_turns, timed
+from neon_edge.errors import ConfigWrong, PlanUnfit
 
 
 def test_one_candidate_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -38,18 +38,22 @@ def test_one_candidate_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(module, "opened", fake)
     monkeypatch.setattr(module, "MonotonicClock", Clock)
-    monkeypatch.setattr(module, "apart", lambda work, _: work())
-    found = timed({name: tmp_path / name for name in ("int8", "int4")}, 2)
+    found = in_turns({name: tmp_path / name for name in ("int8", "int4")}, 2)
     assert found == {"int8": 3.0, "int4": 7.0}
     assert log == ["int8", "int4"] * TURNS and not opened and PASSES >= 5
 
 
-def _takes_its_process_along(directory: Path, threads: int) -> None:
+def _takes_its_process_along(plans: dict[str, Path], threads: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_plans_that_kill_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "passes", _takes_its_process_along)
-    with pytest.raises(PlanUnfit, match="the int4 plans ended the process") as caught:
-        timed({"int4": tmp_path}, 1)
+    monkeypatch.setattr(module, "in_turns", _takes_its_process_along)
+    with pytest.raises(PlanUnfit, match="the plans float, int4 ended the process") as caught:
+        timed({"float": tmp_path, "int4": tmp_path}, 1)
     assert "-9" in caught.value.facts and "memory" in caught.value.facts
+
+
+def test_a_refusal_comes_back_whole(tmp_path: Path) -> None:
+    with pytest.raises(ConfigWrong, match="manifest"):
+        timed({"float": tmp_path}, 1)
