@@ -1,15 +1,14 @@
 """The slot gives what was published, whole, from the right backbone, or what it gave before."""
 
-import multiprocessing
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from neon_edge.clock import MonotonicClock
 from neon_edge.errors import ConfigWrong, UsageWrong
 from neon_edge.features.slot import SLOTS, SlotReader, SlotWriter, create_slot
+from tests.features.racing import read_beside_a_writer
 
 MODEL = 0x1234_5678_9ABC_DEF0
 WIDTH = 2048
@@ -120,35 +119,15 @@ def test_wrong_width_and_foreign_files_are_refused(path: Path) -> None:
         SlotReader(path, MODEL)
 
 
-def _write_flat_out(path: Path, seconds: float) -> None:
-    clock = MonotonicClock()
-    until = clock.now_ns() + round(seconds * 1e9)
-    with SlotWriter(path, MODEL) as writer:
-        value = 0
-        while clock.now_ns() < until:
-            value = (value + 1) % 1_000_000
-            writer.publish(np.full(WIDTH, value, dtype=np.float32), value, value)
+def _flat(number: int) -> tuple[np.ndarray, None]:
+    return np.full(WIDTH, number, np.float32), None
 
 
 def test_no_torn_read_is_accepted_beside_a_writer_at_full_speed(path: Path) -> None:
-    seconds = 2.0
-    writer = multiprocessing.get_context("spawn").Process(
-        target=_write_flat_out, args=(path, seconds)
-    )
-    writer.start()
-    clock = MonotonicClock()
     read = 0
-    last = 0
-    with SlotReader(path, MODEL) as reader:
-        until = clock.now_ns() + round(3 * seconds * 1e9)
-        while writer.is_alive() and clock.now_ns() < until:
-            features = reader.latest()
-            if features is None or features.sequence == last:
-                continue
-            last = features.sequence
-            read += 1
-            assert (features.pooled == features.pooled[0]).all()
-            assert features.captured_ns == int(features.pooled[0])
-        writer.join()
+    for features in read_beside_a_writer(path, MODEL, _flat):
+        read += 1
+        assert (features.pooled == features.pooled[0]).all()
+        assert features.captured_ns == int(features.pooled[0])
     # Where both share a core, they take turns of milliseconds.
     assert read > 20

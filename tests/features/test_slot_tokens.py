@@ -1,15 +1,14 @@
 """Tokens through the slot: as many as there are, whole or not at all, of the same backbone."""
 
-import multiprocessing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from neon_edge.clock import MonotonicClock
 from neon_edge.errors import ConfigWrong
 from neon_edge.features.slot import SLOTS, SlotReader, SlotWriter, create_slot
 from neon_edge.types import Float32
+from tests.features.racing import read_beside_a_writer
 
 MODEL = 7
 WIDTH, ROWS = 64, 40
@@ -103,34 +102,15 @@ def test_one_flipped_bit_in_what_is_used_is_noticed(path: Path, offset: int) -> 
             assert reader.torn == 1
 
 
-def _write_flat_out(path: Path, seconds: float) -> None:
-    clock = MonotonicClock()
-    until = clock.now_ns() + round(seconds * 1e9)
-    with SlotWriter(path, MODEL) as writer:
-        value = 0
-        while clock.now_ns() < until:
-            value = (value + 1) % 1_000_000
-            pooled, tokens = made(value, 1 + value % ROWS)
-            writer.publish(pooled, value, value, tokens=tokens)
+def _flat(number: int) -> tuple[Float32, Float32]:
+    return made(number, 1 + number % ROWS)
 
 
 def test_no_torn_tokens_are_accepted_beside_a_writer_at_full_speed(path: Path) -> None:
-    seconds = 1.5
-    writer = multiprocessing.get_context("spawn").Process(
-        target=_write_flat_out, args=(path, seconds)
-    )
-    writer.start()
-    clock, read, last = MonotonicClock(), 0, 0
-    with SlotReader(path, MODEL) as reader:
-        until = clock.now_ns() + round(20 * 1e9)
-        while writer.is_alive() and clock.now_ns() < until:
-            features = reader.latest()
-            if features is None or features.sequence == last:
-                continue
-            last = features.sequence
-            read += 1
-            value = features.captured_ns
-            assert features.tokens is not None and len(features.tokens) == 1 + value % ROWS
-            assert (features.tokens == value).all() and (features.pooled == value).all()
-        writer.join()
-    assert read > 100
+    read = 0
+    for features in read_beside_a_writer(path, MODEL, _flat):
+        read += 1
+        value = features.captured_ns
+        assert features.tokens is not None and len(features.tokens) == 1 + value % ROWS
+        assert (features.tokens == value).all() and (features.pooled == value).all()
+    assert read > 20
