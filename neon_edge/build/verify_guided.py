@@ -11,14 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.build.verify_units import column_gates
 from neon_edge.engine.contract import Engine
 from neon_edge.engine.euler import EulerEngine, Pull
 from neon_edge.engine.manifest import Gate, Manifest
 from neon_edge.engine.plan import open_heads_engine
-from neon_edge.types import Float32
+from neon_edge.types import Float32, Float64
 
 STRIDE = 1e-2
 """Of the differences: float32 rounds a velocity of about 1 to 1e-5 of such a slope."""
@@ -27,7 +26,6 @@ PULL_BACK = 0.02
 within a stride; a forgotten norm or factor is wrong by tenths."""
 DIRECTIONS = 4
 
-Float64 = npt.NDArray[np.float64]
 Play = Callable[[Engine], Float32]
 """An engine -> its chunk for every sample, (samples, steps, columns)."""
 

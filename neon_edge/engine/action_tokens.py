@@ -20,13 +20,13 @@ from msgspec import Meta, Struct
 
 from neon_edge.engine.byte_pairs import BytePairs
 from neon_edge.errors import ConfigWrong
+from neon_edge.types import Float64
 
 TOKENIZER = "tokenizer.json"
 PROCESSOR = "processor_config.json"
 _SURROGATES = 0xD800
 """UTF-8 ends here, for characters in a row."""
 
-Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
 Size = Annotated[int, Meta(ge=1)]
 

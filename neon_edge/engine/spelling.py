@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from neon_edge.engine.action_tokens import ActionTokens, Fault, Float64
+from neon_edge.engine.action_tokens import ActionTokens, Fault
 from neon_edge.engine.contract import Engine, Tensors
-from neon_edge.types import Float32
+from neon_edge.types import Float32, Float64
 
 
 class Spelling:

@@ -10,43 +10,56 @@ integers.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from neon_edge.types import Float32, Int64, UInt8
+from neon_edge.types import Float32, Float64, Int64, UInt8
 
 _A = -0.5
 """Of the Keys cubic kernel: Pillow's and torchvision's (antialiased) choice."""
 
-REACH = 2.0
-"""Of the kernel, in samples."""
-
-_FRACTION_BITS = 22
+_REACH = 2.0
+FRACTION_BITS = 22
+"""Of weights."""
 _BLOCK = 8
 _WIDE_BLOCK = 16
 """Outputs in a product: more waste zeros of the band, fewer starve the product of work."""
 
-_ONE = 1 << _FRACTION_BITS
+_ONE = 1 << FRACTION_BITS
 
 
 class Taps:
-    """The filter from `source` to `target` samples along one axis, in fixed point."""
+    """The filter from `source` to `target` samples along one axis, in fixed point.
 
-    def __init__(self, source: int, target: int) -> None:
-        scale = source / target
+    Of the outputs, only the run that is to be kept.
+    """
+
+    def __init__(self, source: int, target: int, keep: slice = slice(None)) -> None:
+        scale, reach = source / target, self._reach()
         stretch = max(scale, 1.0)
         centre = (np.arange(target) + 0.5) * scale
-        self.first = np.maximum((centre - REACH * stretch + 0.5).astype(np.int64), 0)
-        last = np.minimum((centre + REACH * stretch + 0.5).astype(np.int64), source)
-        self.count = int((last - self.first).max())
-        place = self.first[:, None] + np.arange(self.count)
-        weights = cubic((place + 0.5 - centre[:, None]) / stretch)
+        first = np.maximum((centre - reach * stretch + 0.5).astype(np.int64), 0)
+        last = np.minimum((centre + reach * stretch + 0.5).astype(np.int64), source)
+        self.count = int((last - first).max())
+        place = first[:, None] + np.arange(self.count)
+        weights = self._kernel((place + 0.5 - centre[:, None]) / stretch)
         weights[place >= last[:, None]] = 0.0
         weights /= weights.sum(axis=1, keepdims=True)
-        self.weights: Int64 = np.floor(weights * _ONE + 0.5).astype(np.int64)
+        self.weights: Int64 = self._fixed(weights)[keep]
+        self.first: Int64 = first[keep]
         # Taps behind the last sample weigh nothing and must still be read from somewhere.
-        self.places: Int64 = np.minimum(place, source - 1)
+        self.places: Int64 = np.minimum(place[keep], source - 1)
         # Bound of a float32 sum's error, in levels: each of its terms is rounded twice.
         self.doubt = np.float32(self.count * 255 * 2.0**-23)
+
+    def _reach(self) -> float:
+        """Of the kernel, in samples."""
+        return _REACH
+
+    def _kernel(self, x: Float64) -> Float64:
+        return cubic(x)
+
+    def _fixed(self, weights: Float64) -> Int64:
+        """In units of 2 to the minus `FRACTION_BITS`."""
+        return np.floor(weights * _ONE + 0.5).astype(np.int64)
 
     def blocks(self, size: int = _BLOCK) -> list[tuple[int, int, Float32]]:
         """Runs of `size` outputs: where their inputs begin and end, and the weights between."""
@@ -63,7 +76,7 @@ class Taps:
     def exact(self, samples: UInt8, outputs: Int64) -> Float32:
         """Levels of `outputs` (n,) in integers, from their taps' `samples` (n, count)."""
         sums = (self.weights[outputs] * samples).sum(axis=1) + (_ONE >> 1)
-        levels: Float32 = np.clip(sums >> _FRACTION_BITS, 0, 255).astype(np.float32)
+        levels: Float32 = np.clip(sums >> FRACTION_BITS, 0, 255).astype(np.float32)
         return levels
 
 
@@ -136,9 +149,9 @@ class Resizer:
         return np.divmod(unsure, values.shape[1])
 
 
-def cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def cubic(x: Float64) -> Float64:
     """Keys' kernel."""
     x = np.abs(x)
     near = ((_A + 2.0) * x - (_A + 3.0)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * _A
-    return np.where(x < 1.0, near, np.where(x < REACH, far, 0.0))
+    return np.where(x < 1.0, near, np.where(x < _REACH, far, 0.0))

@@ -8,44 +8,20 @@ whole levels behind each pass.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from neon_edge.features.resize import REACH, Taps, cubic
-
-_BITS = 22
-"""Of the weights that `Taps` sums in."""
+from neon_edge.features.resize import FRACTION_BITS, Taps
+from neon_edge.types import Float64, Int64
 
 
 class BicubicTaps(Taps):
-    """From `source` to `target` samples along one axis, for the run of outputs that is kept."""
+    """Keys' cubic kernel, in as many bits as fit 16."""
 
-    def __init__(self, source: int, target: int, keep: slice = slice(None)) -> None:
-        scale, reach = source / target, self._reach()
-        stretch = max(scale, 1.0)
-        centre = (np.arange(target) + 0.5) * scale
-        first = np.maximum((centre - reach * stretch + 0.5).astype(np.int64), 0)
-        last = np.minimum((centre + reach * stretch + 0.5).astype(np.int64), source)
-        self.count = int((last - first).max())
-        place = first[:, None] + np.arange(self.count)
-        weights = self._kernel((place + 0.5 - centre[:, None]) / stretch)
-        weights[place >= last[:, None]] = 0.0
-        weights /= weights.sum(axis=1, keepdims=True)
+    def _fixed(self, weights: Float64) -> Int64:
         bits = _fit_16_bits(float(weights.max()))
-        scaled = weights[keep] * (1 << bits)
+        scaled = weights * (1 << bits)
         whole = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64)
         # The same weights with zeros behind: a sum is rounded at the same place.
-        self.weights = whole << (_BITS - bits)
-        self.first = first[keep]
-        # Taps behind the last sample weigh nothing and must still be read from somewhere.
-        self.places = np.minimum(place[keep], source - 1)
-        # Bound of a float32 sum's error, in levels: each of its terms is rounded twice.
-        self.doubt = np.float32(self.count * 255 * 2.0**-23)
-
-    def _reach(self) -> float:
-        return REACH
-
-    def _kernel(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return cubic(x)
+        return whole << (FRACTION_BITS - bits)
 
 
 class BilinearTaps(BicubicTaps):
@@ -54,12 +30,12 @@ class BilinearTaps(BicubicTaps):
     def _reach(self) -> float:
         return 1.0
 
-    def _kernel(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _kernel(self, x: Float64) -> Float64:
         return np.maximum(0.0, 1.0 - np.abs(x))
 
 
 def _fit_16_bits(largest: float) -> int:
-    for bits in range(_BITS):
+    for bits in range(FRACTION_BITS):
         if int(0.5 + largest * (1 << (bits + 1))) >= 1 << 15:
             return bits
-    return _BITS
+    return FRACTION_BITS

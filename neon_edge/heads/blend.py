@@ -14,9 +14,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from neon_edge.types import Features, Float32, JointState, Setpoint
+from neon_edge.types import Features, Float32, Float64, JointState, Setpoint
 
-Float64 = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 

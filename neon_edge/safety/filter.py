@@ -9,9 +9,18 @@ from neon_edge.errors import ConfigWrong
 from neon_edge.safety.base import BaseMotion
 from neon_edge.safety.ladder import Ladder
 from neon_edge.safety.limits import Limits
-from neon_edge.safety.motion import Float64, robot_motion
+from neon_edge.safety.motion import robot_motion
 from neon_edge.safety.watch import Cause, Judgement, Watch, refuse_not_finite
-from neon_edge.types import Features, Float32, Health, JointCommand, JointState, Rung, Setpoint
+from neon_edge.types import (
+    Features,
+    Float32,
+    Float64,
+    Health,
+    JointCommand,
+    JointState,
+    Rung,
+    Setpoint,
+)
 
 
 def smooth(fraction: float) -> float:

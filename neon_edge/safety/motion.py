@@ -16,9 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.config import RobotConfig
-from neon_edge.types import Float32
-
-Float64 = npt.NDArray[np.float64]
+from neon_edge.types import Float32, Float64
 
 
 class MotionLimiter:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from neon_edge.config import Joint, RobotConfig
-from neon_edge.sim.dynamics import Dynamics, Float64, Mechanics
+from neon_edge.sim.dynamics import Dynamics, Mechanics
 from neon_edge.sim.families import emulated, on_bus
 from neon_edge.sim.motor import EmulatedMotor
 from neon_edge.sim.motors import Motors
-from neon_edge.types import Int64
+from neon_edge.types import Float64, Int64
 
 HIGHEST_FREQUENCY = 200.0
 """rad/s. No joint is lighter than what resonates there at its own kp."""

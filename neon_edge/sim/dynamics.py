@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from neon_edge.types import Float64
 
 STEP_NS = 1_000_000
 LONGEST_NS = 1_000_000_000

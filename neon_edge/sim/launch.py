@@ -17,9 +17,8 @@ import numpy as np
 from neon_edge.clock import MonotonicClock
 from neon_edge.config import RobotConfig
 from neon_edge.errors import DeviceMissing
-from neon_edge.sim.dynamics import Float64
 from neon_edge.sim.state import BASE_CHANNEL, FAULTS_NAME, FILE_NAME, READY_NAME, SharedState
-from neon_edge.types import Int64
+from neon_edge.types import Float64, Int64
 
 START_NS = 20_000_000_000
 POLL_NS = 5_000_000

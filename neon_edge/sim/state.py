@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from neon_edge.errors import DeviceMissing
-from neon_edge.sim.dynamics import Float64
-from neon_edge.types import Int64
+from neon_edge.types import Float64, Int64
 
 FILE_NAME = "sim.state"
 READY_NAME = "sim.json"

@@ -14,8 +14,8 @@ import numpy as np
 
 from neon_edge.clock import Clock
 from neon_edge.transport.bus import Bus
-from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed, Rows, check_fits
-from neon_edge.types import BusFrame, JointCommand, JointState, Rung
+from neon_edge.transport.chain import Axes, JointCounters, Placed, Rows, check_fits
+from neon_edge.types import BusFrame, Float64, JointCommand, JointState, Rung
 
 TRIP_SHARE = 1.6
 """How much longer than its watchdog's time a motor is left alone to see it trip."""

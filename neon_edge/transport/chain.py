@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from neon_edge.config import Joint
 from neon_edge.errors import ConfigWrong
-from neon_edge.types import Float32, Int64, JointCommand, JointState, Rung, UInt8
+from neon_edge.types import Float32, Float64, Int64, JointCommand, JointState, Rung, UInt8
 
 if TYPE_CHECKING:
     from neon_edge.transport.turns import TurnLine
 
-Float64 = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 

@@ -14,12 +14,11 @@ import numpy as np
 
 from neon_edge.config import Cia402Motor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
-from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import CanExchange
 from neon_edge.transport.identity import identify_cia402
 from neon_edge.transport.protocol import canopen
 from neon_edge.transport.protocol.canopen import Entry, Sdo, State
-from neon_edge.types import BusFrame
+from neon_edge.types import BusFrame, Float64
 
 STEPS = 10
 STEP_NS = 20_000_000

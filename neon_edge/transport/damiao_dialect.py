@@ -12,12 +12,11 @@ import numpy as np
 
 from neon_edge.config import DamiaoMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
-from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import TRIES, CanExchange
 from neon_edge.transport.protocol import damiao
 from neon_edge.transport.protocol.damiao import Condition, Feedback, Ranges, Register
 from neon_edge.transport.protocol.damiao_batch import CommandBatch
-from neon_edge.types import BusFrame
+from neon_edge.types import BusFrame, Float64
 
 STOP_TRIES = 3
 _NAMES = {int(condition): condition.name.lower() for condition in Condition}

@@ -17,7 +17,7 @@ from neon_edge.clock import Clock
 from neon_edge.config import DynamixelMotor
 from neon_edge.errors import DeviceMissing
 from neon_edge.transport.bus import Bus
-from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
+from neon_edge.transport.chain import Axes, JointCounters, Placed
 from neon_edge.transport.dynamixel_setup import DynamixelSetup, Servo
 from neon_edge.transport.protocol import dynamixel
 from neon_edge.transport.protocol import dynamixel_table as table
@@ -25,7 +25,7 @@ from neon_edge.transport.protocol.dynamixel import Instruction, Packet, Reading
 from neon_edge.transport.protocol.dynamixel_stream import StreamParser
 from neon_edge.transport.rounds import Look, Rounds
 from neon_edge.transport.turns import SLACK_NS, line_ns
-from neon_edge.types import BusFrame, JointCommand, JointState, Rung
+from neon_edge.types import BusFrame, Float64, JointCommand, JointState, Rung
 
 TRIPPED = 0xFF
 """Fault: we were silent for so long that the servo's watchdog must be taken as tripped."""

@@ -16,13 +16,13 @@ from neon_edge.clock import Clock
 from neon_edge.config import FeetechMotor
 from neon_edge.errors import ConfigWrong, DeviceMissing
 from neon_edge.transport.bus import Bus
-from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed
+from neon_edge.transport.chain import Axes, JointCounters, Placed
 from neon_edge.transport.identity import check_firmware
 from neon_edge.transport.protocol import feetech
 from neon_edge.transport.protocol.feetech import Packet, Stream
 from neon_edge.transport.rounds import LIMP, Look, Rounds
 from neon_edge.transport.turns import SLACK_NS, TurnLine, line_ns
-from neon_edge.types import BusFrame, JointCommand, JointState, Rung
+from neon_edge.types import BusFrame, Float64, JointCommand, JointState, Rung
 
 GUARDED_BYTES = feetech.TORQUE_LIMIT + 2 - feetech.TORQUE_ENABLE
 """From torque enable to the torque limit."""

@@ -14,12 +14,11 @@ import numpy as np
 
 from neon_edge.config import MoteusMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
-from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import TRIES, CanExchange
 from neon_edge.transport.identity import identify_moteus
 from neon_edge.transport.protocol import moteus
 from neon_edge.transport.protocol.moteus import Mode, Parsed, Register
-from neon_edge.types import BusFrame
+from neon_edge.types import BusFrame, Float64
 
 CONSOLE_TRIES = 20
 MEASURABLE = 1e9

@@ -16,12 +16,11 @@ import numpy as np
 from neon_edge.config import OdriveMotor
 from neon_edge.errors import ConfigWrong
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
-from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import CanExchange
 from neon_edge.transport.identity import identify_odrives
 from neon_edge.transport.protocol import odrive
 from neon_edge.transport.protocol.odrive import Command
-from neon_edge.types import BusFrame
+from neon_edge.types import BusFrame, Float64
 
 GAIN_MAX = 1e4
 STATE_TRIES = 10

@@ -12,12 +12,12 @@ from neon_edge.config import CanBus, RobotConfig
 from neon_edge.errors import BusFailed, DeviceMissing
 from neon_edge.transport.base import BaseLink, open_base
 from neon_edge.transport.bus import Bus, BusCounters, Tap, open_bus
-from neon_edge.transport.chain import Chain, Float64, JointCounters, Placed, joint_counters
+from neon_edge.transport.chain import Chain, JointCounters, Placed, joint_counters
 from neon_edge.transport.families import make_chain
 from neon_edge.transport.load import check_load
 from neon_edge.transport.master import hold_bus
 from neon_edge.transport.turns import TURNS_SHARE, wait_for_any
-from neon_edge.types import Float32, JointCommand, JointState
+from neon_edge.types import Float32, Float64, JointCommand, JointState
 
 AGREE_RAD = 0.02
 """Two measurements of a robot at rest differ by less."""

@@ -13,11 +13,10 @@ import numpy as np
 
 from neon_edge.config import RobstrideMotor
 from neon_edge.transport.can_chain import UNKNOWN_FAULT
-from neon_edge.transport.chain import Float64
 from neon_edge.transport.exchange import TRIES, CanExchange
 from neon_edge.transport.protocol import robstride
 from neon_edge.transport.protocol.robstride import Kind, Parameter, State
-from neon_edge.types import BusFrame
+from neon_edge.types import BusFrame, Float64
 
 HOST = 0xFD
 """The vendor's tools call themselves so. Replies carry it as their target."""

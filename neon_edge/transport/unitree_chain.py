@@ -16,11 +16,11 @@ from neon_edge.clock import Clock
 from neon_edge.config import UnitreeMotor
 from neon_edge.errors import DeviceMissing
 from neon_edge.transport.bus import Bus
-from neon_edge.transport.chain import Axes, Float64, JointCounters, Placed, Rows, check_fits
+from neon_edge.transport.chain import Axes, JointCounters, Placed, Rows, check_fits
 from neon_edge.transport.protocol import unitree
 from neon_edge.transport.protocol.unitree import Command, Reply, ReplyStream
 from neon_edge.transport.turns import TurnLine, line_ns
-from neon_edge.types import JointCommand, JointState, Rung
+from neon_edge.types import Float64, JointCommand, JointState, Rung
 
 GONE_NS = 100_000_000
 """Unanswered for so long, a motor may have lost its power."""

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.build.quantise.tokens import quantile
-from neon_edge.types import Float32
+from neon_edge.types import Float32, Float64
 
 Observer = Literal["max", "percentile", "entropy"]
 
@@ -21,8 +20,6 @@ _PERCENTILE = 99.99
 _BINS = 2048
 _LEVELS = 128
 _TINY = 1e-12
-
-Float64 = npt.NDArray[np.float64]
 
 
 def observed(samples: Sequence[Float32], observer: Observer) -> float:

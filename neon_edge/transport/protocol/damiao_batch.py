@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neon_edge.transport.protocol.damiao import FRAME_BYTES, KD_MAX, KP_MAX, Ranges
+from neon_edge.types import Float64
 
-Float64 = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.intp]
 

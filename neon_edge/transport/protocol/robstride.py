@@ -20,11 +20,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from neon_edge.types import BusFrame
-
-Float64 = npt.NDArray[np.float64]
+from neon_edge.types import BusFrame, Float64
 
 WATCHDOG_PER_MS = 20
 """Parameter CAN_TIMEOUT counts 50 µs."""
