@@ -113,9 +113,9 @@ def exported(recipe: Recipe, options: argparse.Namespace) -> tuple[BackboneManif
         manifest = export_backbone(recipe, "random:0", bundle, steps)
         stated.write_bytes(msgspec.json.encode(manifest))
     manifest = msgspec.json.decode(stated.read_bytes(), type=BackboneManifest)
-    pictures, audio, seed = manifest.image.count, manifest.audio, recipe.text.quantise.seed
+    audio, seed = manifest.audio, recipe.text.quantise.seed
     clip = CLIP if audio is None else HEARD
-    moments = from_clip(clip, [INSTRUCTION], MOMENTS, pictures, seed, audio, recipe.apart_s)
+    moments = from_clip(clip, [INSTRUCTION], MOMENTS, recipe.window, seed, audio)
     kept = options.directory / recipe.name / "kept"
     settings = recipe.text.quantise
     return manifest, Work(bundle, moments, settings, options.threads, kept, "onnxruntime")

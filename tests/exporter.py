@@ -14,5 +14,5 @@ def operators_once() -> Iterator[None]:
     """A third of an export of a small graph; nothing of ours adds operators to that registry."""
     registry = _registration.ONNXRegistry
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "from_torchlib", lru_cache(registry.from_torchlib))
+        patch.setattr(registry, "from_torchlib", staticmethod(lru_cache(registry.from_torchlib)))
         yield

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, structs
 
 from neon_edge.backbones import Adaptor, Cut, adaptor_class
 from neon_edge.backbones.contract import Joined
+from neon_edge.build.calibrate.window import Window
 from neon_edge.config import decode_toml
 from neon_edge.engine.manifest import Verification
 from neon_edge.errors import ConfigWrong
@@ -120,13 +121,12 @@ class Recipe:
         return self.text.gates
 
     @property
-    def apart_s(self) -> float:
-        """Between the pictures of a pass, where they are one camera's window; 0 where cameras'."""
-        adaptor = self.adaptor
+    def window(self) -> Window:
+        """The pictures of a pass: so many of each camera, so far apart."""
+        adaptor, cut = self.adaptor, self.text.cut
         if isinstance(adaptor, Joined):
-            return 1 / adaptor.streams.rates.window_hz
-        alone = self.text.cut.pictures == 1 < self.text.cut.window
-        return 1 / self.text.cut.window_hz if alone else 0.0
+            return Window(adaptor.image.count, 1 / adaptor.streams.rates.window_hz)
+        return Window(cut.window, 1 / cut.window_hz if cut.window > 1 else 0.0, cut.pictures)
 
     @property
     def config_bytes(self) -> bytes:

@@ -136,8 +136,7 @@ def test_bfloat16(tribe: Built, reference: ReferenceBackbone, tmp_path: Path) ->
 
 def test_moments_feed_every_part_what_a_robot_would(tribe: Built) -> None:
     adaptor = tribe.recipe.adaptor
-    pictures, apart_s = adaptor.image.count, tribe.recipe.apart_s
-    moments = from_clip(HEARD, WORDS, 2, pictures, 0, adaptor.audio, apart_s)
+    moments = from_clip(HEARD, WORDS, 2, tribe.recipe.window, 0, adaptor.audio)
     feeds = host_feeds(tribe.directory, tribe.manifest, moments)
     seen = [part.name for part, _ in part_feeds(tribe.directory, tribe.manifest, feeds, 1)]
     assert seen == [part.name for part in tribe.manifest.parts]

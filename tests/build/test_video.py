@@ -182,7 +182,7 @@ def test_a_vision_plan_of_another_shape_is_refused(family: Exported) -> None:
 
 def calibrated_like_a_robot_sees(exported: Exported, pieces: int) -> None:
     manifest, directory = exported.manifest, exported.directory
-    moments = from_clip(CLIP, [INSTRUCTIONS[1]], 2, manifest.image.count, seed=0)
+    moments = from_clip(CLIP, [INSTRUCTIONS[1]], 2, exported.recipe.window, seed=0)
     feeds = host_feeds(directory, manifest, moments)
     shown = [len(fed) for _, fed in part_feeds(directory, manifest, feeds, 1)]
     assert shown == [2 * pieces, 2]

@@ -9,6 +9,7 @@ import numpy as np
 from neon_edge.build.calibrate.moments import CalibrationSet, Taken, taken
 from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.build.calibrate.split import Counts, drawn, split
+from neon_edge.build.calibrate.window import Window
 from neon_edge.capture.clip import decode, find_clip, survey
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import AudioGeometry
@@ -21,28 +22,25 @@ def from_clip(
     clip: str,
     instructions: list[str],
     count: int,
-    pictures: int,
+    window: Window,
     seed: int,
     audio: AudioGeometry | None = None,
-    apart_s: float = 0.0,
 ) -> CalibrationSet:
     """`count` moments to calibrate on, of the stretch that nothing is judged by."""
-    return take_clip(clip, instructions, Counts(count), pictures, seed, audio, apart_s).moments
+    return take_clip(clip, instructions, Counts(count), window, seed, audio).moments
 
 
 def take_clip(
     clip: str,
     instructions: list[str],
     counts: Counts,
-    pictures: int,
+    window: Window,
     seed: int,
     audio: AudioGeometry | None = None,
-    apart_s: float = 0.0,
 ) -> Taken:
     """Moments of one clip; instructions take turns, cameras see different moments of a stretch.
 
-    With `apart_s`, pictures are no cameras but a window of the clip, so far apart, up to each
-    moment. With `audio`, what is heard up to each. Raises `ConfigWrong` where the clip is mute.
+    With `audio`, what is heard up to each moment. Raises `ConfigWrong` where the clip is mute.
     """
     surveyed = survey(find_clip(clip))
     seen = [(frame.at_ns, _thumb(frame.rgb())) for frame in decode(surveyed)]
@@ -54,11 +52,9 @@ def take_clip(
     wanted: dict[int, list[int]] = {}
     begins: dict[int, int] = {}
     for stretch, places in zip(stretches, chosen, strict=True):
-        if apart_s:
-            first = stretch[0] if stretch else 0
-            wanted |= {place: _window(times, place, pictures, apart_s, first) for place in places}
-        else:
-            wanted |= _shown(places, stretch, pictures)
+        first = stretch[0] if stretch else 0
+        for place, shown in _shown(places, stretch, window.cameras).items():
+            wanted[place] = [at for each in shown for at in _up_to(times, each, window, first)]
         begins |= {place: seen[stretch[0]][0] for place in places}
     needed = {place for row in wanted.values() for place in row}
     pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
@@ -70,7 +66,10 @@ def take_clip(
             at_ns, since_ns = [seen[p][0] for p in places], [begins[p] for p in places]
             sounds = windows_of(surveyed.path, at_ns, audio, since_ns)
         return CalibrationSet(
-            cameras=tuple(_stacked([pool[wanted[p][k]] for p in places]) for k in range(pictures)),
+            cameras=tuple(
+                _stacked([pool[wanted[place][k]] for place in places])
+                for k in range(window.cameras * window.pictures)
+            ),
             instructions=[instructions[i % len(instructions)] for i in range(len(places))],
             names=[f"{surveyed.path.name} frame {place}" for place in places],
             joints=np.zeros((len(places), 0), np.float32),
@@ -95,11 +94,11 @@ def _shown(places: list[int], stretch: list[int], pictures: int) -> dict[int, li
     }
 
 
-def _window(times_ns: Int64, place: int, pictures: int, apart_s: float, first: int) -> list[int]:
+def _up_to(times_ns: Int64, place: int, window: Window, first: int) -> list[int]:
     """Frames up to and with `place`; `first`, its stretch's, stands for those before it."""
-    back_ns = np.arange(pictures)[::-1] * round(apart_s * 1e9)
+    back_ns = np.arange(window.pictures)[:0:-1] * round(window.apart_s * 1e9)
     newest = np.searchsorted(times_ns, times_ns[place] - back_ns, side="right") - 1
-    return [int(at) for at in np.maximum(newest, first)]
+    return [*(int(at) for at in np.maximum(newest, first)), place]
 
 
 def _stacked(pictures: list[UInt8]) -> UInt8:

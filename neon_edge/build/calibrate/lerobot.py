@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from neon_edge.build.calibrate.lerobot_layout import Dataset, Place
-from neon_edge.build.calibrate.moments import NO_WINDOW, CalibrationSet, Taken, Window, taken
+from neon_edge.build.calibrate.moments import CalibrationSet, Taken, taken
 from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.build.calibrate.split import Counts, Pools, drawn, split
+from neon_edge.build.calibrate.window import NO_WINDOW, Window
 from neon_edge.capture.clip import load_av
 from neon_edge.engine.files import sha256_file
 from neon_edge.engine.manifest import AudioGeometry
@@ -42,8 +43,8 @@ def take_lerobot(
 ) -> Taken:
     """Moments over all tasks and speeds. `cameras` in the recipe's order; empty is all.
 
-    With `audio`, what is heard up to each moment; with a `window`, so many pictures of the one
-    camera up to it. Raises `ConfigWrong` where the dataset is damaged, lacks a camera, or is mute
+    With `audio`, what is heard up to each moment; with a `window`, so many pictures of each of its
+    cameras up to it. Raises `ConfigWrong` where the dataset is damaged, lacks a camera, or is mute
     and sound is wanted.
     """
     dataset = Dataset(root)
@@ -55,11 +56,12 @@ def take_lerobot(
             f"it has {', '.join(dataset.cameras)}",
             "name its cameras with --camera, in the recipe's order",
         )
-    if window.apart_s and len(wanted) != 1:
+    if window.apart_s and len(wanted) != window.cameras:
+        one = window.cameras == 1
         raise ConfigWrong(
-            "this backbone watches one camera",
-            f"the dataset has {', '.join(wanted)}",
-            "name the one with --camera",
+            f"this backbone watches {'one camera' if one else f'{window.cameras} cameras'}",
+            f"of the dataset: {', '.join(wanted) or 'none'}",
+            "name the one with --camera" if one else "name them with --camera, in its order",
         )
     episodes = dataset.episode.tolist()
     pools = split(episodes, dataset.tasks, seed)

@@ -23,23 +23,6 @@ FEWEST = 2
 _CAMERA = "camera_"
 
 
-class Window(NamedTuple):
-    """Pictures of one camera that a moment is made of."""
-
-    pictures: int
-    apart_s: float
-    """Between two of them; 0 where a moment is a picture of every camera."""
-
-    @property
-    def back_s(self) -> list[float]:
-        """How far each lies ahead of the moment, the oldest first."""
-        count = self.pictures if self.apart_s else 1
-        return [self.apart_s * at for at in reversed(range(count))]
-
-
-NO_WINDOW = Window(1, 0.0)
-
-
 @dataclass(frozen=True)
 class CalibrationSet:
     """n moments: of every camera (n, height, width, 3), in its own size; joints (n, joints or 0).

@@ -13,7 +13,6 @@ from neon_edge.build.calibrate.lerobot import take_lerobot
 from neon_edge.build.calibrate.moments import (
     HELD_OUT,
     Taken,
-    Window,
     check_apart,
     checked,
     read_moments,
@@ -46,13 +45,12 @@ class Recording:
 
 def take(recording: Recording, recipe: Recipe, counts: Counts, seed: int) -> Taken:
     """Both sides of a recording, checked. Raises `ConfigWrong`."""
-    image, audio = recipe.adaptor.image, recipe.adaptor.audio
+    image, audio, window = recipe.adaptor.image, recipe.adaptor.audio, recipe.window
     if recording.lerobot is not None:
-        window = Window(image.count, recipe.apart_s)
         found = take_lerobot(recording.lerobot, counts, recording.cameras, seed, audio, window)
     else:
-        said, apart_s = list(recording.instructions), recipe.apart_s
-        found = take_clip(recording.clip, said, counts, image.count, seed, audio, apart_s)
+        said = list(recording.instructions)
+        found = take_clip(recording.clip, said, counts, window, seed, audio)
     found = Taken(*(renamed(side, recording.joints) for side in found))
     for side in found:
         checked(side, image.count, window=image.window)
@@ -64,10 +62,9 @@ def take_demo(clip: str, recipe: Recipe, quantised: bool) -> Taken:
 
     Float plans need none to calibrate on and hear drawn sound, for many clips are mute.
     """
-    settings, pictures = recipe.text.quantise, recipe.adaptor.image.count
+    settings = recipe.text.quantise
     if not quantised:
-        seed, apart_s = settings.seed, recipe.apart_s
-        return take_clip(clip or CLIP, [INSTRUCTION], FEW, pictures, seed, apart_s=apart_s)
+        return take_clip(clip or CLIP, [INSTRUCTION], FEW, recipe.window, settings.seed)
     recording = Recording(clip=clip or (CLIP if recipe.adaptor.audio is None else HEARD))
     return take(recording, recipe, Counts(settings.samples, settings.set_aside), settings.seed)
 

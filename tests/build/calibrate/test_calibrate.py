@@ -28,6 +28,7 @@ from neon_edge.build.calibrate.ranges import (
     measure_ranges,
     write_ranges,
 )
+from neon_edge.build.calibrate.window import Window
 from neon_edge.errors import ConfigWrong
 from tests.build.calibrate import lerobot_sets
 from tests.build.calibrate.lerobot_sets import CAMERAS, FPS, SIZES, TASKS, brightness, write
@@ -199,7 +200,7 @@ def test_a_set_that_was_cut_short_is_refused_wherever_the_cut_is(tmp_path: Path)
 def test_ranges_go_on_where_they_stopped_and_are_refused_elsewhere(
     tiny: Exported, tmp_path: Path
 ) -> None:
-    moments = from_clip(CLIP, ["go", "stop"], 2, tiny.manifest.image.count, seed=0)
+    moments = from_clip(CLIP, ["go", "stop"], 2, Window(cameras=tiny.manifest.image.count), seed=0)
     write_moments(tmp_path, moments)
     steps: list[str] = []
     first = measure_ranges(tiny.directory, tiny.manifest, moments, tmp_path, 1, steps.append)

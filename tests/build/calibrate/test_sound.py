@@ -11,6 +11,7 @@ import pytest
 from neon_edge.build.calibrate.clip import from_clip
 from neon_edge.build.calibrate.moments import checked, read_moments, write_moments
 from neon_edge.build.calibrate.sound import windows_of
+from neon_edge.build.calibrate.window import NO_WINDOW
 from neon_edge.build.export import export_backbone
 from neon_edge.build.quantise.feeds import host_feeds, part_feeds
 from neon_edge.capture.clip import find_clip
@@ -42,12 +43,12 @@ def test_a_window_ends_at_its_moment(audio: AudioGeometry) -> None:
 
 def test_a_mute_clip_is_refused_where_the_backbone_listens(audio: AudioGeometry) -> None:
     with pytest.raises(ConfigWrong, match="mute"):
-        from_clip(MUTE, ["wave"], 2, 1, 0, audio)
-    assert from_clip(MUTE, ["wave"], 2, 1, 0).sounds is None
+        from_clip(MUTE, ["wave"], 2, NO_WINDOW, 0, audio)
+    assert from_clip(MUTE, ["wave"], 2, NO_WINDOW, 0).sounds is None
 
 
 def test_sound_is_kept_with_its_moments(audio: AudioGeometry, tmp_path: Path) -> None:
-    moments = from_clip(HEARD, ["wave"], 3, 1, 0, audio)
+    moments = from_clip(HEARD, ["wave"], 3, NO_WINDOW, 0, audio)
     assert moments.sounds is not None and moments.sounds.shape == (3, 32_000)
     write_moments(tmp_path, moments)
     again = read_moments(tmp_path)
@@ -62,7 +63,7 @@ def test_sound_is_kept_with_its_moments(audio: AudioGeometry, tmp_path: Path) ->
 def test_every_part_of_a_listening_backbone_is_fed(audio: AudioGeometry, tmp_path: Path) -> None:
     recipe = listening(2)
     omni = Exported(recipe, tmp_path, export_backbone(recipe, None, tmp_path))
-    moments = from_clip(HEARD, ["wave"], 2, 1, 0, recipe.adaptor.audio)
+    moments = from_clip(HEARD, ["wave"], 2, NO_WINDOW, 0, recipe.adaptor.audio)
     feeds = host_feeds(tmp_path, omni.manifest, moments)
     seen = {part.name: fed for part, fed in part_feeds(tmp_path, omni.manifest, feeds, 1)}
     assert list(seen) == ["vision", "audio", "decoder"]

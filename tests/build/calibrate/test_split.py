@@ -15,6 +15,7 @@ from neon_edge.build.calibrate.lerobot import take_lerobot
 from neon_edge.build.calibrate.moments import CalibrationSet, check_apart, fingerprint
 from neon_edge.build.calibrate.sound import windows_of
 from neon_edge.build.calibrate.split import Counts, split
+from neon_edge.build.calibrate.window import NO_WINDOW, Window
 from neon_edge.capture.clip import find_clip
 from neon_edge.errors import ConfigWrong
 from tests.build.calibrate.lerobot_sets import write
@@ -55,7 +56,7 @@ def test_several_episodes_of_a_task_are_set_aside_whole() -> None:
 
 
 def test_a_clip_is_judged_on_a_stretch_that_no_camera_was_calibrated_on() -> None:
-    found = take_clip(CLIP, ["go"], Counts(8, 8), 3, seed=0)
+    found = take_clip(CLIP, ["go"], Counts(8, 8), Window(cameras=3), seed=0)
     frames = [[int(n.split()[-1]) for n in side.names] for side in found]
     assert max(frames[0]) + 25 <= min(frames[1]) and found.held_out.tuning == 4
     assert max(frames[1][:4]) < min(frames[1][4:])
@@ -77,7 +78,7 @@ def test_a_dataset_is_judged_with_its_own_joints_and_words(tmp_path: Path) -> No
 def test_what_another_stretch_sounded_like_is_not_heard() -> None:
     audio = listening(2).adaptor.audio
     assert audio is not None
-    found = take_clip(HEARD, ["go"], Counts(3, 4), 1, seed=0, audio=audio)
+    found = take_clip(HEARD, ["go"], Counts(3, 4), NO_WINDOW, seed=0, audio=audio)
     for side in found:
         assert side.sounds is not None
     assert found.moments.sounds is not None and found.held_out.sounds is not None

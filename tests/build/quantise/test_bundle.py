@@ -17,6 +17,7 @@ from PIL import Image
 
 from neon_edge.build.calibrate.clip import from_clip
 from neon_edge.build.calibrate.moments import CalibrationSet
+from neon_edge.build.calibrate.window import NO_WINDOW
 from neon_edge.build.compile import compiled
 from neon_edge.build.quantise.bundle import Work, quantise_bundle
 from neon_edge.build.quantise.choose import choose
@@ -37,7 +38,7 @@ LOOSE = Quantise(
 
 @pytest.fixture(scope="session")
 def moments() -> CalibrationSet:
-    return from_clip(CLIP, ["pick up the cube", "wave"], 3, 1, seed=0)
+    return from_clip(CLIP, ["pick up the cube", "wave"], 3, NO_WINDOW, seed=0)
 
 
 def _quiet(_: str) -> None:

