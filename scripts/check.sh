@@ -22,14 +22,15 @@ printed=$(mktemp -d)
 behind=()
 trap 'kill "${behind[@]}" 2>/dev/null || true; rm -rf "$printed"' EXIT
 
-computes() { # NAME MARK
-    OMP_NUM_THREADS=1 timeout 3600 nice -n 19 pytest --quiet -o cache_dir=".pytest_cache/$1" -m "$2" \
+computes() { # NAME MARK NICENESS
+    OMP_NUM_THREADS=1 timeout 3600 nice -n "$3" pytest --quiet -o cache_dir=".pytest_cache/$1" -m "$2" \
         "${computing[@]}" >"$printed/$1" 2>&1 &
     behind+=($!)
 }
 
-computes quick "not slow and $mark"
-[ "$slow" != --slow ] || computes slow "slow and $mark"
+computes quick "not slow and $mark" 19
+# A quarter more to do than the quick ones, and all wait for whoever ends last.
+[ "$slow" != --slow ] || computes slow "slow and $mark" 18
 
 keeps_time() { # A thread that a failed test left behind must not hold up what follows.
     step timeout --foreground 1500 pytest --quiet -o cache_dir=.pytest_cache/keeps_time "$@" \
