@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -42,9 +41,9 @@ from neon_edge.build.quantise.timed import opened
 from neon_edge.build.recipe import Quantise
 from neon_edge.build.verify_page import judged_lines
 from neon_edge.engine.manifest import Manifest, read_manifest
-from neon_edge.engine.started import environment
 from neon_edge.engine.tried import tried_lines
 from tests.bench.smollm_bundle import write_bundle
+from tests.bench.started import as_on_a_robot
 from tests.bench.trained_heads import TYPES
 from tests.build.quantise.smollm import SmolLm, load_smollm
 
@@ -119,8 +118,7 @@ def main() -> int:
     parser.add_argument("--kept", type=Path, help="work here, and take up what is there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if "GLIBC_TUNABLES" not in os.environ:
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment())
+    as_on_a_robot()
     torch.set_num_threads(THREADS)
     smol = load_smollm()
     with tempfile.TemporaryDirectory() as name:

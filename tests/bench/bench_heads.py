@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -44,9 +43,9 @@ from neon_edge.engine.contract import Engine
 from neon_edge.engine.euler import EulerEngine
 from neon_edge.engine.manifest import HeadsManifest
 from neon_edge.engine.plan import compile_part, open_heads_engine, this_machine
-from neon_edge.engine.started import environment
 from neon_edge.heads.rtc import Guidance, soft_mask
 from tests.bench.bare_products import bare_products, copy_of
+from tests.bench.started import as_on_a_robot
 from tests.checkpoint.upstream import save_upstream
 
 WARM_UP = 30
@@ -246,8 +245,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    if "GLIBC_TUNABLES" not in os.environ:
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment())
+    as_on_a_robot()
     torch.set_num_threads(1)
     cases = [case for case in CASES if case[0] in (chosen.heads or [case[0]])]
     rows = [bench(*case, chosen.rounds) for case in cases]

@@ -40,7 +40,9 @@ def error(checkpoint: Checkpoint, engine: Engine) -> float:
     return float(heads_error(checkpoint, run, SAMPLES, seed=0).max())
 
 
-@pytest.mark.parametrize("mode", ["arms_only", "whole_body_hands", "aerial_manip"])
+@pytest.mark.parametrize(
+    "mode", ["arms_only", "upper_body", "whole_body_hands", "aerial_nav", "aerial_manip"]
+)
 def test_flow_in_every_kind_of_mode(tmp_path: Path, mode: str) -> None:
     save_upstream(tmp_path, control_mode=mode, **NOT_A_DIT)
     checkpoint, heads, engine = built(tmp_path)
@@ -49,7 +51,8 @@ def test_flow_in_every_kind_of_mode(tmp_path: Path, mode: str) -> None:
     assert error(checkpoint, engine) <= TOLERANCE
 
 
-@pytest.mark.parametrize(("head", "blind"), [("mlp", True), ("flow", False)])
+@pytest.mark.parametrize("head", ["mlp", "flow"])
+@pytest.mark.parametrize("blind", [False, True], ids=["joints", "blind"])
 def test_every_sensor_at_once(tmp_path: Path, head: str, blind: bool) -> None:
     settings = {**NOT_A_DIT, "action_head_type": head, "use_proprioception": not blind, **ALL}
     audio = {"encoder_type": "whisper", "projection_dim": 24, "enable_speech_output": False}

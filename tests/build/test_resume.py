@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from neon_edge.engine.files import sha256_file
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,8 @@ def test_killed_twice_and_finished_equals_one_run(
     assert "export vision: done before" in last.stderr
     assert "export decoder: done before" in last.stderr
     assert facts(bundle) == facts(built / "bundle")
+    for name in ("tokenizer.json", "embeddings.npy"):
+        assert sha256_file(bundle / name) == sha256_file(built / "bundle" / name)
     assert not (bundle / "steps.json").exists()
     compiled = [sys.executable, "-m", "neon_edge", "build", str(bundle), "--out"]
     compiled.append(str(tmp_path / "p"))
