@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from neon_edge.engine.files import weights_of
 
-IR_VERSION = 10
+_IR_VERSION = 10
 """The first that knows 4-bit integers (onnx/onnx.proto, IR_VERSION_2024_3_25)."""
 _INLINE_LIMIT_BYTES = 1 << 30
 
@@ -19,7 +19,7 @@ def raise_opset(model: ModelProto, version: int) -> None:
     for entry in model.opset_import:
         if entry.domain == "":
             entry.version = max(entry.version, version)
-    model.ir_version = max(model.ir_version, IR_VERSION)
+    model.ir_version = max(model.ir_version, _IR_VERSION)
 
 
 def save(model: ModelProto, path: Path) -> None:

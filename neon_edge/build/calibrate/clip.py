@@ -55,7 +55,7 @@ def take_clip(
         first = stretch[0] if stretch else 0
         for place, shown in _shown(places, stretch, window.cameras).items():
             wanted[place] = [at for each in shown for at in _up_to(times, each, window, first)]
-        begins |= {place: seen[stretch[0]][0] for place in places}
+        begins |= {place: seen[first][0] for place in places}
     needed = {place for row in wanted.values() for place in row}
     pool = {k: f.rgb() for k, f in enumerate(decode(surveyed)) if k in needed}
     source = f"{surveyed.path.name} {sha256_file(surveyed.path)[:16]}"
@@ -84,12 +84,12 @@ def take_clip(
     return taken(made, chosen)
 
 
-def _shown(places: list[int], stretch: list[int], pictures: int) -> dict[int, list[int]]:
+def _shown(places: list[int], stretch: list[int], cameras: int) -> dict[int, list[int]]:
     """Frames that stand in for the cameras, by the first one's; all of one stretch."""
-    shift = max(1, len(stretch) // (len(places) * (pictures + 1) or 1))
+    shift = max(1, len(stretch) // (len(places) * (cameras + 1) or 1))
     where = {place: index for index, place in enumerate(stretch)}
     return {
-        place: [stretch[(where[place] + shift * k) % len(stretch)] for k in range(pictures)]
+        place: [stretch[(where[place] + shift * k) % len(stretch)] for k in range(cameras)]
         for place in places
     }
 
