@@ -10,11 +10,10 @@ image. NumPy only: this runs on the robot.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.engine.manifest import AudioGeometry
 from neon_edge.errors import ConfigWrong
-from neon_edge.types import AudioWindow, Float32
+from neon_edge.types import AudioWindow, Float32, Float64
 
 _TOP_HZ = 8000.0
 _FLOOR = 1e-10
@@ -63,14 +62,14 @@ class LogMel:
         out[:] = (mel + 4.0) / 4.0
 
 
-def mel_filters(rate_hz: int, fft: int, mels: int) -> npt.NDArray[np.float64]:
+def mel_filters(rate_hz: int, fft: int, mels: int) -> Float64:
     """Triangles of equal area on Slaney's mel scale, (mels, fft / 2 + 1), from 0 to 8 kHz."""
     corners = _to_hz(np.linspace(0.0, _to_mel(_TOP_HZ), mels + 2))
     bins = np.linspace(0.0, rate_hz / 2, fft // 2 + 1)
     rising = (bins - corners[:-2, None]) / np.diff(corners)[:-1, None]
     falling = (corners[2:, None] - bins) / np.diff(corners)[1:, None]
     area = 2.0 / (corners[2:] - corners[:-2])
-    filters: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    filters: Float64 = np.maximum(0.0, np.minimum(rising, falling))
     return filters * area[:, None]
 
 
@@ -78,7 +77,7 @@ def _to_mel(hz: float) -> float:
     return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) * _STEP)
 
 
-def _to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _to_hz(mel: Float64) -> Float64:
     above = _BREAK_HZ * np.exp((mel - _BREAK_MEL) / _STEP)
-    hz: npt.NDArray[np.float64] = np.where(mel < _BREAK_MEL, mel * (_BREAK_HZ / _BREAK_MEL), above)
+    hz: Float64 = np.where(mel < _BREAK_MEL, mel * (_BREAK_HZ / _BREAK_MEL), above)
     return hz

@@ -7,10 +7,9 @@ zero and deviation one over the window, two frames side by side in a row. NumPy 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.errors import ConfigWrong
-from neon_edge.types import AudioWindow, Float32
+from neon_edge.types import AudioWindow, Float32, Float64
 
 RATE_HZ = 16000
 FRAME = 400
@@ -76,17 +75,17 @@ class FilterBank:
         out[0] = bands.reshape(self._rows, -1)
 
 
-def kaldi_filters() -> npt.NDArray[np.float64]:
+def kaldi_filters() -> Float64:
     """Triangles on Kaldi's mel scale, straight in mel and not in Hz, (bands, bins)."""
     low, high = (float(_to_mel(np.float64(hz))) for hz in (_LOWEST_HZ, RATE_HZ / 2))
     corners = np.linspace(low, high, BANDS + 2)
     bins = _to_mel(np.linspace(0.0, RATE_HZ / 2, _FFT // 2 + 1))
     rising = (bins - corners[:-2, None]) / np.diff(corners)[:-1, None]
     falling = (corners[2:, None] - bins) / np.diff(corners)[1:, None]
-    filters: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    filters: Float64 = np.maximum(0.0, np.minimum(rising, falling))
     return filters
 
 
-def _to_mel(hz: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:
-    mel: npt.NDArray[np.float64] = np.asarray(1127.0 * np.log(1.0 + hz / 700.0))
+def _to_mel(hz: Float64 | np.float64) -> Float64:
+    mel: Float64 = np.asarray(1127.0 * np.log(1.0 + hz / 700.0))
     return mel

@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge import __version__
 from neon_edge.profile.axes import figure
@@ -20,9 +19,7 @@ from neon_edge.profile.report import BudgetLine, ProfileReport, late_us
 from neon_edge.profile.stage_bars import stage_table
 from neon_edge.runtime.report import Lateness, Spread
 from neon_edge.telemetry.mapped import Rows
-from neon_edge.types import Rung
-
-Values = npt.NDArray[np.float64]
+from neon_edge.types import Float64, Rung
 
 
 def write_page(path: Path, report: ProfileReport, seen: Observed) -> None:
@@ -171,7 +168,7 @@ def _limit(report: ProfileReport, row: str) -> Mark:
     return Mark(f"budget {line.limit * scale:g} {unit}", line.limit * scale, "limit")
 
 
-def _held(ticks: Rows, at_s: Values) -> list[Shade]:
+def _held(ticks: Rows, at_s: Float64) -> list[Shade]:
     """Intervals in s on which the robot did not simply run."""
     below = np.concatenate(([0], (ticks["rung"] != Rung.RUN).astype(int), [0]))
     turns = np.flatnonzero(np.diff(below))
@@ -182,7 +179,7 @@ def _held(ticks: Rows, at_s: Values) -> list[Shade]:
     ]
 
 
-def _missed(ticks: Rows, at_s: Values) -> list[Shade]:
+def _missed(ticks: Rows, at_s: Float64) -> list[Shade]:
     """Gaps in s between two ticks that do not follow one another."""
     gaps = np.flatnonzero(np.diff(ticks["number"]) > 1)
     return [Shade(float(at_s[gap]), float(at_s[gap + 1]), "missed") for gap in gaps]

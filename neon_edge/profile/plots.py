@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from neon_edge.profile.axes import Axis, decade_marks, octave_marks, round_marks
 from neon_edge.profile.histogram import Histogram
 from neon_edge.profile.markup import Markup, join, tag
+from neon_edge.types import Float64
 
 WIDTH = 1000.0
 LEFT, RIGHT = 56.0, 988.0
-Values = npt.NDArray[np.float64]
 
 
 class Mark(NamedTuple):
@@ -101,7 +100,7 @@ def _marks_down(marks: Sequence[Mark], across: Axis, top: float, bottom: float) 
 
 
 def strip_plot(
-    at_s: Values, values: Values, limit: Mark | None, shade: Sequence[Shade],
+    at_s: Float64, values: Float64, limit: Mark | None, shade: Sequence[Shade],
     *, span_s: float, height: float = 132.0, last: bool = False,
 ) -> Markup:  # fmt: skip
     """Values over time: the envelope of what falls on each pixel, so that no spike is lost.
@@ -158,7 +157,7 @@ def merged(shade: Sequence[Shade], apart_s: float) -> list[Shade]:
     return [one for row in joined.values() for one in row]
 
 
-def _envelope(at_s: Values, values: Values, across: Axis, up: Axis) -> str:
+def _envelope(at_s: Float64, values: Float64, across: Axis, up: Axis) -> str:
     """One line through every value, or through each pixel's lowest and highest where crowded."""
     columns = np.floor(
         across.start + at_s / across.high * (across.end - across.start)

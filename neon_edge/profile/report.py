@@ -15,6 +15,7 @@ from neon_edge.profile.observe import Observed
 from neon_edge.profile.placements import MAX_RATE_HZ
 from neon_edge.runtime.report import Lateness, RunReport, Spread, exact, lateness, spread
 from neon_edge.telemetry.mapped import Rows
+from neon_edge.types import Float64
 
 ENOUGH = 20
 """Fewer inferences than this during backbone passes say nothing about them."""
@@ -98,9 +99,9 @@ def budget_line(verdict: Verdict) -> BudgetLine:
     return BudgetLine(*verdict, kept=verdict.kept)
 
 
-def late_us(rows: Rows) -> npt.NDArray[np.float64]:
+def late_us(rows: Rows) -> Float64:
     """Start minus due of every row, µs."""
-    late: npt.NDArray[np.float64] = (rows["start_ns"] - rows["due_ns"]) / 1e3
+    late: Float64 = (rows["start_ns"] - rows["due_ns"]) / 1e3
     return late
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from msgspec import Struct, structs
 
 from neon_edge.telemetry.stats import Percentiles, percentiles, rate_hz
+from neon_edge.types import Float64
 
 Rows = npt.NDArray[np.void]
 Times = npt.NDArray[np.int64]
@@ -86,7 +87,7 @@ class Figures(Struct, frozen=True):
     joint_age_ms: Spread
 
 
-def spread(values: npt.NDArray[np.float64]) -> Spread:
+def spread(values: Float64) -> Spread:
     """p50, p99 and maximum; zeros where there is nothing."""
     return _spread(percentiles(values), 1.0)
 

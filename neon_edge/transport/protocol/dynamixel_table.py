@@ -11,6 +11,8 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
+from neon_edge.types import Float64
+
 # EEPROM: written only with torque off, and only so often in a servo's life.
 MODEL_NUMBER = 0
 FIRMWARE = 6
@@ -63,9 +65,7 @@ def watchdog_register(watchdog_ms: int) -> int:
     return steps
 
 
-def counts_from_positions(
-    positions: npt.NDArray[np.float64], counts_per_turn: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int64]:
+def counts_from_positions(positions: Float64, counts_per_turn: Float64) -> npt.NDArray[np.int64]:
     """Positions (n,) in rad, zero at half a turn, to the nearest count.
 
     Raises `ValueError` for what is not finite or not within one turn.
